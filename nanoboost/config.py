@@ -181,7 +181,8 @@ SLOTS_MAX = 1024
 class NodeConfig:
     """What one node is told when it starts.  Paths are text; nothing is opened here.
 
-    `listen.port` 0 takes a free port.  `seeds` are addresses of nodes to join; with none, and an
+    `listen.port` 0 takes a free port; `advertise_host` is how other nodes reach this one, where
+    that differs from `listen.host`.  `seeds` are addresses of nodes to join; with none, and an
     empty state directory, the node founds a cluster of its own.  `slots` is how many attempts it
     runs at a time; 0 lets it only vote and keep state.
     """
@@ -194,6 +195,7 @@ class NodeConfig:
     profile: Profile = field(default=PROFILES["lan"])
     labels: tuple[str, ...] = field(default=())
     slots: int = field(default=1)
+    advertise_host: str = field(default="")
 
     def __attrs_post_init__(self) -> None:
         if not NODE_NAME.fullmatch(self.name):

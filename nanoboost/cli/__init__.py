@@ -1,0 +1,1 @@
+"""The `nanoboost` command: what people type, and what they read."""

@@ -1,0 +1,358 @@
+"""The verbs of `nanoboost`.
+
+**What goes wrong in the world is one line on the error output, and an exit status**: 0 done, 1 the
+job failed, 2 wrong use or wrong input, 3 the cluster cannot be reached.  Never a traceback.
+"""
+
+import os
+import sys
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+import click
+
+from nanoboost import __version__, tap
+from nanoboost.cli import tables
+from nanoboost.cli.cluster import Cluster
+from nanoboost.cli.demo import demonstrate
+from nanoboost.cli.progress import display_for
+from nanoboost.cli.run import Order, embedded, follow, prepare, submit_and_follow
+from nanoboost.errors import UserError
+from nanoboost.ids import Address, JobId
+from nanoboost.nas.files import claim
+from nanoboost.net.credential import Credential, create, load
+from nanoboost.net.tls import PinnedTls
+from nanoboost.wire.messages import Cancel, Cancelled, FindTask, Leave, StatusReport, TaskFound
+
+UNREACHABLE = 3
+
+Work = Callable[[Any], Coroutine[Any, Any, int]]
+
+
+def run_in_reactor(work: Work) -> None:
+    """Run `work(reactor)` and exit with the status that it returns."""
+    status = 1
+
+    async def main(reactor: Any) -> None:
+        nonlocal status
+        try:
+            status = await work(reactor)
+        except UserError as error:
+            click.echo(f"nanoboost: {error}", err=True)
+            status = 2
+
+    try:
+        tap.react(main)
+    except SystemExit as end:
+        status = status or int(end.code or 0)
+    sys.exit(status)
+
+
+class Verbs(click.Group):
+    """Turns our errors into one line; suggests the verb that was meant."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the verb."""
+        try:
+            return super().invoke(ctx)
+        except UserError as error:
+            click.echo(f"nanoboost: {error}", err=True)
+            sys.exit(2)
+
+
+credential_option = click.option(
+    "--credential", default=None, metavar="FILE", help="The cluster's credential."
+)
+node_option = click.option(
+    "--node",
+    default=None,
+    metavar="HOST:PORT",
+    envvar="NANOBOOST_NODE",
+    help="Any node of the cluster (default: the one on this machine).",
+)
+state_option = click.option(
+    "--state", default=None, metavar="DIR", help="The state directory of the node on this machine."
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="For programs.")
+
+
+@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="nanoboost")
+def main() -> None:
+    """Run one DAG of tasks on all the machines of a LAN; any of them may die."""
+
+
+@main.command()
+@credential_option
+@click.option(
+    "--nas", default=None, metavar="DIR", help="Mark this directory as the cluster's NAS."
+)
+def init(credential: str | None, nas: str | None) -> None:
+    """Make a cluster's credential, and mark its NAS.
+
+    Copy the credential to each machine (`scp`); who has it is a member with all rights.
+    """
+    path = Path(credential or tap.default_credential())
+    if path.exists():
+        click.echo(f"credential {path} exists and stays as it is")
+    else:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        create(str(path))
+        click.echo(f"made the credential {path}")
+    cluster = load(str(path)).cluster
+    if nas is not None:
+        claim(os.path.abspath(nas), cluster)
+        click.echo(f"{os.path.abspath(nas)} is the NAS of cluster {cluster}")
+    where = f" --nas {os.path.abspath(nas)}" if nas else " --nas DIR"
+    click.echo(f"next     nanoboost up{where}")
+    click.echo(f"others   scp {path} OTHER:{path}")
+    click.echo("         nanoboost up --nas ITS_MOUNT --join THIS_HOST")
+
+
+@main.command(
+    context_settings={"ignore_unknown_options": True, "help_option_names": []},
+    add_help_option=False,
+)
+@click.argument("options", nargs=-1, type=click.UNPROCESSED)
+def up(options: tuple[str, ...]) -> None:
+    """Start a node in the foreground (the same as `twistd -n nanoboost`)."""
+    tap.run_twistd(["--nodaemon", "--pidfile=", "nanoboost", *options])
+
+
+@main.command(context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
+@click.argument("spec", metavar="FILE[:GRAPH]")
+@credential_option
+@node_option
+@state_option
+@click.option("--nas", default=None, metavar="DIR", help="Where the NAS is mounted here.")
+@click.option("--priority", default=0, help="Larger goes first.")
+@click.option("--detach", is_flag=True, help="Return as soon as the job is safe in the cluster.")
+@json_option
+@click.pass_context
+def run(
+    ctx: click.Context,
+    spec: str,
+    credential: str | None,
+    node: str | None,
+    state: str | None,
+    nas: str | None,
+    priority: int,
+    detach: bool,
+    as_json: bool,
+) -> None:
+    """Run a NanoGraph: `nanoboost run film.py --video films/a.mkv`.
+
+    The graph's parameters are given as options of their own.  Without a cluster the job runs on a
+    node inside this command, with the current directory as the NAS.
+    """
+    order = Order(spec, graph_params(ctx.args), priority)
+
+    async def work(reactor: Any) -> int:
+        display = display_for(as_json=as_json)
+        try:
+            address = node_address(node, state)
+            if address is None:
+                own = load_or_create(credential)
+                nas_dir = Path(nas or ".").resolve()
+                claim(str(nas_dir), own.cluster)
+                submit = prepare(order, nas_dir)
+                if detach:
+                    raise UserError("--detach needs a cluster: nanoboost up --nas DIR")
+                async with embedded(reactor, own, nas_dir) as cluster:
+                    return await submit_and_follow(reactor, cluster, submit, display, detach=False)
+            cluster = cluster_at(reactor, credential, address)
+            nas_dir = Path(nas or (await cluster.status()).nas)
+            submit = prepare(order, nas_dir)
+            return await submit_and_follow(reactor, cluster, submit, display, detach=detach)
+        finally:
+            display.close()
+
+    run_in_reactor(work)
+
+
+@main.command()
+@click.argument("job", required=False)
+@credential_option
+@node_option
+@state_option
+@json_option
+def status(
+    job: str | None, credential: str | None, node: str | None, state: str | None, as_json: bool
+) -> None:
+    """Show the cluster and its jobs; with JOB, follow that job to its end."""
+
+    async def work(reactor: Any) -> int:
+        cluster = cluster_at(reactor, credential, needed_address(node, state))
+        report = await cluster.status()
+        if job is None:
+            tables.show_status(report, as_json=as_json)
+            return 0
+        display = display_for(as_json=as_json)
+        try:
+            return await follow(reactor, cluster, one_job(report, job), display)
+        finally:
+            display.close()
+
+    run_in_reactor(work)
+
+
+@main.command()
+@credential_option
+@node_option
+@state_option
+@json_option
+def nodes(credential: str | None, node: str | None, state: str | None, as_json: bool) -> None:
+    """List the machines of the cluster."""
+
+    async def work(reactor: Any) -> int:
+        cluster = cluster_at(reactor, credential, needed_address(node, state))
+        tables.show_nodes(await cluster.status(), as_json=as_json)
+        return 0
+
+    run_in_reactor(work)
+
+
+@main.command()
+@click.argument("job")
+@click.argument("task")
+@credential_option
+@node_option
+@state_option
+@click.option("--nas", default=None, metavar="DIR", help="Where the NAS is mounted here.")
+def logs(
+    job: str,
+    task: str,
+    credential: str | None,
+    node: str | None,
+    state: str | None,
+    nas: str | None,
+) -> None:
+    """Print what TASK (`Compress-0003`) of JOB printed, attempt by attempt."""
+
+    async def work(reactor: Any) -> int:
+        cluster = cluster_at(reactor, credential, needed_address(node, state))
+        report = await cluster.status()
+        found = await cluster.ask(
+            lambda request: FindTask(request, one_job(report, job), task), TaskFound
+        )
+        tables.show_logs(Path(nas or report.nas), task, found)
+        return 0
+
+    run_in_reactor(work)
+
+
+@main.command()
+@click.argument("job")
+@credential_option
+@node_option
+@state_option
+def cancel(job: str, credential: str | None, node: str | None, state: str | None) -> None:
+    """Stop JOB for good."""
+
+    async def work(reactor: Any) -> int:
+        cluster = cluster_at(reactor, credential, needed_address(node, state))
+        name = one_job(await cluster.status(), job)
+        answer = await cluster.ask(lambda request: Cancel(request, name), Cancelled)
+        click.echo(f"{name} {answer.state}")
+        return 0
+
+    run_in_reactor(work)
+
+
+@main.command()
+@credential_option
+@node_option
+@state_option
+def leave(credential: str | None, node: str | None, state: str | None) -> None:
+    """Let the node finish what it runs, hand over, and stop."""
+
+    async def work(reactor: Any) -> int:
+        cluster = cluster_at(reactor, credential, needed_address(node, state))
+        report: StatusReport = await cluster.ask_here(Leave)
+        click.echo(f"node {report.node} finishes what it runs, then leaves")
+        return 0
+
+    run_in_reactor(work)
+
+
+@main.command()
+@click.option("--film", default=None, type=click.Path(exists=True, dir_okay=False), metavar="FILE")
+@click.option("--seconds", default=60, help="The film is looped to at least this length.")
+@click.option("--chunks", default=16)
+@click.option("--keep", is_flag=True, help="Keep the demonstration's directory.")
+def demo(film: str | None, seconds: int, chunks: int, keep: bool) -> None:
+    """Show the main job: three nodes here, a film, and the master killed half-way."""
+    sys.exit(demonstrate(Path(film) if film else None, seconds, chunks, keep=keep))
+
+
+# --- finding things --------------------------------------------------------------------------
+
+
+def graph_params(arguments: list[str]) -> dict[str, str]:
+    """`--name value` and `--name=value` pairs; raises `UserError` for anything else."""
+    params: dict[str, str] = {}
+    rest = iter(arguments)
+    for argument in rest:
+        name, equals, value = argument.removeprefix("--").partition("=")
+        if not argument.startswith("--") or not name:
+            raise UserError(f"{argument!r}: parameters are written --name value")
+        if not equals:
+            try:
+                value = next(rest)
+            except StopIteration:
+                raise UserError(f"--{name} has no value: write --{name} VALUE") from None
+        key = name.replace("-", "_")
+        if key in params:
+            raise UserError(f"--{name} is given twice")
+        params[key] = value
+    return params
+
+
+def node_address(node: str | None, state: str | None) -> Address | None:
+    """Where the user's node is: named, or the one that runs on this machine; None without one."""
+    if node is not None:
+        return tap.parse_address(node)
+    try:
+        noted = (Path(state or tap.default_state_dir()) / "address").read_text().strip()
+    except OSError:
+        return None
+    return tap.parse_address(noted)
+
+
+def needed_address(node: str | None, state: str | None) -> Address:
+    """The same for a verb that makes no sense without a cluster."""
+    found = node_address(node, state)
+    if found is None:
+        raise UserError("no node runs here: start one (nanoboost up) or say --node HOST:PORT")
+    return found
+
+
+def cluster_at(reactor: Any, credential: str | None, address: Address) -> Cluster:
+    """The cluster whose node is at `address`."""
+    found = load(credential or tap.default_credential())
+    return Cluster(reactor, PinnedTls(found, reactor), [address])
+
+
+def load_or_create(credential: str | None) -> Credential:
+    """The user's credential, made at the first use so that the first job needs no ceremony."""
+    path = Path(credential or tap.default_credential())
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        create(str(path))
+    return load(str(path))
+
+
+def one_job(report: StatusReport, wanted: str) -> JobId:
+    """The job called `wanted`: its id, the beginning of one, or `last`."""
+    jobs = [each.job for each in report.jobs]
+    if wanted == "last" and jobs:
+        return jobs[-1]
+    found = [job for job in jobs if job == wanted] or [
+        job for job in jobs if job.startswith(wanted)
+    ]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise UserError(f"{wanted!r} could be {', '.join(found)}: write more of it")
+    raise UserError(f"no job {wanted!r}; there is: {', '.join(jobs) or 'none'}")

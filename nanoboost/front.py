@@ -1,0 +1,70 @@
+"""What a node answers to clients: the command line asks any node.
+
+**Only the master answers about work; every other node names the master.**  Questions about the
+cluster as a whole are answered by any node from what its rooms know.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from nanoboost.gossip.members import Member
+from nanoboost.net.session import Session
+from nanoboost.wire.messages import GetStatus, Leave, NodeReport, NotMaster, StatusReport
+
+if TYPE_CHECKING:
+    from nanoboost.node import Node
+
+
+class Front:
+    """Answers the questions of clients at one node."""
+
+    def __init__(self, node: "Node") -> None:
+        self._node = node
+
+    def answer(self, session: Session, question: Any) -> None:
+        """Answer `question` on `session`, now or (for the master's work) later."""
+        if isinstance(question, GetStatus):
+            session.send(self._status(question.request))
+        elif isinstance(question, Leave):
+            self._node.leave_and_end()
+            session.send(self._status(question.request))
+        elif self._node.consensus.status.is_master:
+            self._node.master.answer(session, question)
+        else:
+            session.send(self._not_master(question.request))
+
+    def _not_master(self, request: int) -> NotMaster:
+        leader = self._node.consensus.status.leader
+        for member in self._node.gossip.members:
+            if member.node == leader and member.node != self._node.me:
+                return NotMaster(request, member.address.host, member.address.port)
+        return NotMaster(request, "", 0)
+
+    def _status(self, request: int) -> StatusReport:
+        node, raft = self._node, self._node.consensus.status
+        return StatusReport(
+            request=request,
+            cluster=node.runtime.security.cluster,
+            node=node.me,
+            master=raft.leader or "",
+            term=raft.term,
+            survives=raft.survives,
+            nas=node.config.nas_dir,
+            nodes=tuple(self._report(member) for member in node.gossip.members),
+            jobs=node.master.summaries() if raft.is_master else (),
+        )
+
+    def _report(self, member: Member) -> NodeReport:
+        agent = self._node.master.agents().get(member.node)
+        return NodeReport(
+            node=member.node,
+            name=member.name,
+            host=member.address.host,
+            port=member.address.port,
+            state=member.state.name.lower(),
+            part=self._node.consensus.status.parts.get(member.node, ""),
+            slots=agent.slots if agent else -1,
+            busy=agent.busy if agent else 0,
+            speed=agent.speed if agent else member.meta.speed,
+            labels=member.meta.labels,
+            note=agent.note if agent else "",
+        )

@@ -1,0 +1,230 @@
+"""One node: the only place that joins the rooms.
+
+`compose(config, runtime)` builds a node, for the real world and for the simulated one alike.
+**No decision is made here**: every line either hands a room what it needs or carries what one room
+reports to the room that must hear it.
+
+    mesh ----- Raft messages ------> consensus ---- mastership, committed ----> master
+      |------- AgentHello, TaskDone ---------------------------------------------^
+      |------- Execute, Acknowledge, ... --> agent            (every node has one)
+      |------- Sync ------> gossip --- members ---> mesh, consensus, master
+      '------- questions of clients ---> front
+"""
+
+from collections.abc import Callable
+
+from twisted.application.service import MultiService
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from nanoboost.agent.service import Agent
+from nanoboost.config import NodeConfig
+from nanoboost.consensus.autopilot import PeerView
+from nanoboost.consensus.messages import RAFT
+from nanoboost.consensus.service import Consensus, Mastership
+from nanoboost.front import Front
+from nanoboost.gossip.effects import MemberDown, MemberEvent, MemberLeft, MemberUp
+from nanoboost.gossip.members import Meta
+from nanoboost.gossip.messages import STREAM
+from nanoboost.gossip.service import Gossip
+from nanoboost.ids import Address, NodeId
+from nanoboost.master.service import Master
+from nanoboost.nas.service import Nas
+from nanoboost.net.mesh import Mesh
+from nanoboost.runtime import Runtime
+from nanoboost.wire.codec import Catalog
+from nanoboost.wire.messages import (
+    CLIENT,
+    SESSION,
+    WORK,
+    Acknowledge,
+    AgentHello,
+    CancelAttempt,
+    Execute,
+    MasterHere,
+    TaskDone,
+)
+from nanoboost.wire.records import Record
+
+TCP = (*SESSION, *WORK, *CLIENT, *RAFT, *STREAM)
+"""All that may travel over a node's TCP port."""
+
+NODE_ID_KEY = b"node/id"
+
+
+def node_id(runtime: Runtime) -> NodeId:
+    """The node's identity: read from its store, or drawn there at the first start.
+
+    Nothing need wait for it to be durable: batches become durable in order, and whatever would
+    make the id matter to others (a vote, a boot generation) is a later batch.
+    """
+    found = dict(runtime.store.load(NODE_ID_KEY)).get(NODE_ID_KEY)
+    if found is not None:
+        return NodeId(found.decode())
+    drawn = f"{runtime.rng('node id').getrandbits(64):016x}"
+    runtime.store.commit([(NODE_ID_KEY, drawn.encode())])
+    return NodeId(drawn)
+
+
+class Node(MultiService):
+    """A whole node.
+
+    `ended` is told when the node wants its process to end: with the failure of a broken invariant,
+    or with None once it has left the cluster because a client said so.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self, config: NodeConfig, runtime: Runtime, ended: Callable[[Failure | None], None]
+    ) -> None:
+        super().__init__()
+        self._config = config
+        self._runtime = runtime
+        self._ended = ended
+        self._port = config.listen.port
+        self.me = me = node_id(runtime)
+        profile = config.profile
+        host = runtime.host
+
+        self.mesh = Mesh(runtime, Catalog(TCP), me, config.listen)
+        self.gossip = Gossip(
+            me,
+            config.name,
+            Meta(host.cores, host.memory_mib, host.speed, config.slots, config.labels),
+            profile.gossip,
+            runtime,
+            self.mesh.ask,
+            self._member_changed,
+            self._room_crashed,
+        )
+        self.consensus = Consensus(
+            me,
+            profile.consensus,
+            runtime,
+            self.mesh.send,
+            self._mastership_changed,
+            self._committed,
+            self._room_crashed,
+            found=not config.seeds,
+        )
+        self.nas = Nas(config.nas_dir, runtime.security.cluster, runtime, self._nas_changed)
+        self.agent = Agent(me, config, runtime, self.mesh.send, self._room_crashed)
+        self.master = Master(
+            me,
+            profile.master,
+            runtime,
+            self.mesh.send,
+            self.consensus.propose,
+            self.nas,
+            self._room_crashed,
+        )
+        self.front = Front(self)
+
+        self.mesh.subscribe(RAFT, self.consensus.receive)
+        self.mesh.subscribe((AgentHello, TaskDone), self.master.receive)
+        self.mesh.subscribe((MasterHere, Execute, CancelAttempt, Acknowledge), self.agent.receive)
+        self.mesh.serve(STREAM, self.gossip.answer)
+        self.mesh.serve(CLIENT, self.front.answer)
+        self.mesh.on_refused(self._refused)
+
+    @property
+    def config(self) -> NodeConfig:
+        """What the node was told."""
+        return self._config
+
+    @property
+    def runtime(self) -> Runtime:
+        """What the world gave to the node."""
+        return self._runtime
+
+    @property
+    def address(self) -> Address:
+        """Where other nodes reach this one."""
+        return Address(self._config.advertise_host or self._config.listen.host, self._port)
+
+    # --- life ------------------------------------------------------------------------------------
+
+    def startService(self) -> None:
+        """Listen, then start the rooms; raises `UserError` if the port is taken."""
+        self.mesh.listen()
+        self._port = self.mesh.address.port
+        self.gossip.open(self.address, self._config.listen.host)
+        for room in (self.mesh, self.nas, self.agent, self.master, self.consensus, self.gossip):
+            room.setServiceParent(self)
+        super().startService()
+        self._log.info(
+            "node {name} ({node}) listens on {address}, cluster {cluster}",
+            event="listening",
+            name=self._config.name,
+            node=self.me,
+            address=str(self.address),
+            cluster=self._runtime.security.cluster,
+        )
+        self.gossip.join(self._config.seeds)
+
+    def leave(self, *, drain: bool) -> "Deferred[None]":
+        """Leave the cluster in good order: finish what runs (if `drain`), hand over, say goodbye.
+
+        Without `drain` the running attempts are given up and start again elsewhere at once.
+        """
+        return Deferred.fromCoroutine(self._leave(drain))
+
+    async def _leave(self, drain: bool) -> None:
+        if drain:
+            await self.agent.drain()
+        await self.consensus.leave()
+        await self.gossip.leave()
+
+    def leave_and_end(self) -> None:
+        """Leave in good order, draining, and end the process; what a client's `Leave` asks for."""
+        self.leave(drain=True).addCallbacks(self._ended, self._room_crashed)
+
+    def _room_crashed(self, failure: Failure) -> None:
+        self._log.failure("a broken invariant stops this node", failure)
+        self._ended(failure)
+
+    # --- what one room reports and another must hear ---------------------------------------------
+
+    def _member_changed(self, event: MemberEvent) -> None:
+        member = event.member
+        self.mesh.learn(member.node, member.address)
+        self.consensus.members_changed(self._peers())
+        if isinstance(event, MemberUp):
+            self.master.member_up(member.node, member.name)
+        elif isinstance(event, MemberDown | MemberLeft):
+            self.master.member_down(member.node)
+
+    def _peers(self) -> dict[NodeId, PeerView]:
+        return {
+            member.node: PeerView(member.node, member.state.name.lower(), member.since, True)
+            for member in self.gossip.members
+        }
+
+    def _mastership_changed(self, change: Mastership) -> None:
+        self._log.info(
+            "term {term}: the master is {master}",
+            event="mastership",
+            term=change.term,
+            master=change.master or "",
+            is_me=change.is_me,
+        )
+        self.master.mastership_changed(change.term, change.is_me, change.jobs)
+
+    def _committed(self, term: int, record: Record) -> None:
+        self.master.committed(term, record)
+
+    def _nas_changed(self, fit: str) -> None:
+        if fit:
+            self._log.warn("{fit}", fit=fit)
+        self.agent.nas_changed(fit)
+
+    def _refused(self, node: NodeId) -> None:
+        self.gossip.hint(node)
+        self.master.member_refused(node)
+
+
+def compose(config: NodeConfig, runtime: Runtime, ended: Callable[[Failure | None], None]) -> Node:
+    """Build a node; `startService()` starts it, and `ended` hears when it wants to stop."""
+    return Node(config, runtime, ended)

@@ -1,0 +1,252 @@
+"""`twistd nanoboost`: the options of a node, and the service that runs one in this process.
+
+The only module that meets the global reactor.  **What is wrong is found before the daemon detaches
+from the terminal**, as far as it can be: options, credential, NAS, and the port are checked first,
+and each complaint is one line that says what to do.
+"""
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Coroutine, Sequence
+from pathlib import Path
+from typing import Any
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred
+from twisted.internet.task import react as _react
+from twisted.logger import globalLogPublisher
+from twisted.python.failure import Failure
+from twisted.python.usage import Options as UsageOptions
+from twisted.python.usage import UsageError
+
+from nanoboost.config import DEFAULT_PORT, PROFILES, NodeConfig
+from nanoboost.errors import UserError
+from nanoboost.ids import Address
+from nanoboost.net.credential import Credential, load
+from nanoboost.node import Node, compose
+from nanoboost.world.journal import Journal
+from nanoboost.world.real import monotonic, real_runtime
+
+NAS_CHECK_S = 15.0
+"""A NAS that has not answered by then is called hung; nothing of the daemon waits for it."""
+
+
+def default_state_dir() -> str:
+    """Where a node keeps its own state: `$XDG_STATE_HOME/nanoboost`."""
+    base = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local/state")
+    return str(Path(base) / "nanoboost")
+
+
+def default_credential() -> str:
+    """Where the cluster's credential lies: `$XDG_CONFIG_HOME/nanoboost/cluster.pem`."""
+    base = os.environ.get("XDG_CONFIG_HOME") or str(Path.home() / ".config")
+    return str(Path(base) / "nanoboost/cluster.pem")
+
+
+def parse_address(text: str, default_port: int = DEFAULT_PORT) -> Address:
+    """`HOST`, `HOST:PORT` or `[IPV6]:PORT`.  Raises `UserError`."""
+    host, colon, port = text.rpartition(":")
+    if not colon or (":" in host and not host.startswith("[")):
+        host, port = text, str(default_port)
+    host = host.removeprefix("[").removesuffix("]")
+    if not host or not port.isdecimal() or not 0 <= int(port) < 65536:
+        raise UserError(f"{text!r} is no address: write HOST or HOST:PORT")
+    return Address(host, int(port))
+
+
+def _resolved(address: Address) -> Address:
+    """The address with its host as a number; gossip sends datagrams and resolves no names."""
+    try:
+        found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
+    except OSError as error:
+        raise UserError(f"{address.host}: {error.strerror}; is the name right?") from None
+    return Address(str(found[0][4][0]), address.port)
+
+
+def _own_host(listen: Address) -> str:
+    """How others reach this machine when it listens on all its addresses."""
+    if listen.host not in ("0.0.0.0", "::"):
+        return listen.host
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # sends nothing; the kernel picks the route
+            return str(probe.getsockname()[0])
+        except OSError:
+            return "127.0.0.1"
+
+
+class Options(UsageOptions):
+    """What `twistd nanoboost` and `nanoboost up` take."""
+
+    optParameters = [  # noqa: RUF012 - Twisted's name and kind
+        ["name", None, None, "How people call this node (default: the host name)."],
+        ["state", None, None, "The node's own directory, never on the NAS."],
+        ["nas", None, None, "The NAS: a directory that all nodes share (required)."],
+        ["listen", None, None, f"HOST:PORT for TCP and UDP (default: 0.0.0.0:{DEFAULT_PORT})."],
+        ["advertise", None, None, "The host that other nodes reach this one by."],
+        ["profile", None, "lan", "Timing: lan, pi, slow or local; the same on all nodes."],
+        ["slots", None, None, "How many tasks run at a time (default: one a core)."],
+        ["credential", None, None, "The cluster's credential, made by `nanoboost init`."],
+    ]
+    compData: dict[str, object] = {}  # noqa: RUF012 - read by Twisted's completion
+
+    def __init__(self) -> None:
+        super().__init__()
+        self["join"] = []
+        self["label"] = []
+
+    def opt_join(self, address: str) -> None:
+        """HOST:PORT of any node of the cluster to join; may be given several times."""
+        self["join"].append(address)
+
+    def opt_label(self, label: str) -> None:
+        """A label that tasks may ask for (`gpu`); may be given several times."""
+        self["label"].append(label)
+
+    def postOptions(self) -> None:
+        """Check what can be checked; Twisted prints a `UsageError` on one line."""
+        try:
+            self.config = self._node_config()
+            self.credential = load(self["credential"] or default_credential())
+            check_nas(self.config.nas_dir, self.credential.cluster)
+        except UserError as error:
+            raise UsageError(str(error)) from None
+
+    def _node_config(self) -> NodeConfig:
+        if not self["nas"]:
+            raise UserError("which directory is the NAS?  Say --nas DIR")
+        if self["profile"] not in PROFILES:
+            raise UserError(f"profile {self['profile']!r}: choose one of {', '.join(PROFILES)}")
+        slots = self["slots"]
+        if slots is not None and not str(slots).isdecimal():
+            raise UserError(f"--slots {slots!r} is not a whole number")
+        listen = parse_address(self["listen"] or f"0.0.0.0:{DEFAULT_PORT}")
+        return NodeConfig(
+            name=self["name"] or socket.gethostname().split(".")[0] or "node",
+            state_dir=os.path.abspath(self["state"] or default_state_dir()),
+            nas_dir=os.path.abspath(self["nas"]),
+            listen=listen,
+            seeds=tuple(_resolved(parse_address(seed)) for seed in self["join"]),
+            profile=PROFILES[self["profile"]],
+            labels=tuple(self["label"]),
+            slots=len(os.sched_getaffinity(0)) if slots is None else int(slots),
+            advertise_host=self["advertise"] or _own_host(listen),
+        )
+
+
+def check_nas(nas_dir: str, cluster: str) -> None:
+    """Raise `UserError` unless `nas_dir` is this cluster's NAS.
+
+    The look is taken by a process of its own: a dead NFS server would hold ours for ever.
+    """
+    program = "import sys; from nanoboost.nas.files import inspect; print(inspect(*sys.argv[1:]))"
+    command = [sys.executable, "-I", "-c", program, nas_dir, cluster]
+    try:
+        found = subprocess.run(
+            command, capture_output=True, text=True, timeout=NAS_CHECK_S, check=True
+        )
+    except subprocess.TimeoutExpired:
+        raise UserError(f"{nas_dir} does not answer: is the NAS down?") from None
+    if found.stdout.strip():
+        raise UserError(found.stdout.strip())
+
+
+class NodeService(Service):
+    """Runs one node in this process, and ends the process when the node wants to."""
+
+    def __init__(self, config: NodeConfig, credential: Credential, reactor: Any) -> None:
+        self._config = config
+        self._credential = credential
+        self._reactor = reactor
+        self._node: Node | None = None
+        self.exit_status = 0
+
+    def startService(self) -> None:
+        """Open the state directory and start the node."""
+        super().startService()
+        try:
+            runtime = real_runtime(self._reactor, self._config.state_dir, self._credential)
+            self._journal = Journal(self._config.state_dir, self._config.name, self._reactor)
+            globalLogPublisher.addObserver(self._journal)
+            self._node = compose(self._config, runtime, self._node_ended)
+            self._node.startService()
+        except UserError as error:
+            self._node = None
+            self._end(2, str(error))
+            return
+        self._note_address(self._node.address)
+
+    def stopService(self) -> "Deferred[None]":
+        """Leave in good order: what runs here starts again elsewhere at once."""
+        super().stopService()
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _stop(self) -> None:
+        node, self._node = self._node, None
+        if node is None:
+            return
+        self._address_file.unlink(missing_ok=True)
+        if self.exit_status == 0:
+            await node.leave(drain=False)
+        await node.stopService()
+        await node.runtime.store.close()
+        globalLogPublisher.removeObserver(self._journal)
+        self._journal.close()
+
+    @property
+    def _address_file(self) -> Path:
+        return Path(self._config.state_dir) / "address"
+
+    def _note_address(self, address: Address) -> None:
+        """Leave word for the command line on this machine of where the node is."""
+        self._address_file.write_text(f"{address}\n")
+
+    def _node_ended(self, failure: Failure | None) -> None:
+        if failure is None:
+            self._end(0, "")
+        else:
+            self._end(70, f"stopped by a broken invariant: {failure.getErrorMessage()}")
+
+    def _end(self, status: int, reason: str) -> None:
+        self.exit_status = status
+        if status:
+            print(f"nanoboost: {reason}", file=sys.stderr, flush=True)
+            # twistd would exit with 0; whoever supervises us must see that this was no clean end.
+            self._reactor.addSystemEventTrigger("after", "shutdown", os._exit, status)
+        self._reactor.callWhenRunning(self._stop_reactor)
+
+    def _stop_reactor(self) -> None:
+        if self._reactor.running:
+            self._reactor.stop()
+
+
+def makeService(options: Options) -> Service:
+    """What `twistd nanoboost` runs (Twisted's name for it)."""
+    return NodeService(options.config, options.credential, the_reactor())
+
+
+def the_reactor() -> Any:
+    """The global reactor, counting monotonic seconds: a machine without a clock battery jumps
+    decades at its first NTP answer, and timers on wall time would freeze or fire at once."""
+    from twisted.internet import reactor  # noqa: TID251 - the one place
+
+    return monotonic(reactor)
+
+
+def react(main: Callable[[Any], Coroutine[Any, Any, None]]) -> None:
+    """Run `main(reactor)` to its end in the global reactor, for the command line."""
+    _react(lambda reactor: Deferred.fromCoroutine(main(reactor)), (), the_reactor())
+
+
+def run_twistd(arguments: Sequence[str]) -> None:
+    """Run `twistd` with these arguments in this process; never returns.
+
+    Hides that Debian 12 calls the program `twistd3`.
+    """
+    from twisted.scripts.twistd import run
+
+    sys.argv = ["twistd", *arguments]
+    run()
+    sys.exit(0)
