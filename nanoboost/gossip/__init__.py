@@ -1,0 +1,26 @@
+"""Who is there: SWIM membership with Lifeguard, and nothing that decides more than that.
+
+Theory of operation.  Every probe interval a node pings the next member of its shuffled ring.  If no
+ack comes in time it asks a few others to ping for it and, at the same time, asks the member itself
+over TCP.  If the interval ends without a sign of life it *suspects* the member: a rumor, carried on
+later datagrams, which the accused refutes by raising its own incarnation.  A suspicion that nobody
+refutes ends as a death; the more members confirm it, the sooner.  What rumors miss, push-pull
+exchanges of the whole table repair: each ping and ack carries a digest of the table, and a digest
+that keeps differing starts one.  The dead are remembered and now and then contacted again, so that
+the halves of a broken network find each other by themselves.
+
+A slow node must not blame others for its own slowness.  It counts the signs of being slow (its
+*local health*) and stretches its probes by them; after a pause it forgives everybody for as long as
+the pause lasted.
+
+    messages, members    the vocabulary; `decide`, the one rule of precedence
+    suspicion, health    when a suspect is dead; how far to trust oneself
+    probe, rumors, sync  the three mechanisms, each a small state machine
+    swim                 the core that joins them: `step(now, event)`, `deadline()`
+    seal, service        shells: sealed datagrams; UDP, the pump, the store
+
+**Gossip only reports.**  Nothing irreversible follows from its word: Raft and the attempts of tasks
+stay right whatever it says; it makes them quick.
+
+Papers: Das, Gupta, Motivala, "SWIM" (DSN 2002); Dadgar, Phillips, Currey, "Lifeguard" (DSN 2018).
+"""

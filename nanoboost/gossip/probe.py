@@ -1,0 +1,165 @@
+"""Is that member there?  One `Probe` for each question, one `Relay` for each asked of us.
+
+    ping ---(probe timeout)---> ping requests to k helpers, and a question over TCP at the same time
+         ---(probe interval)---> an ack by any way: fine; nothing: suspect
+
+**A probe ends once, at the instant fixed when it began.**  A helper says at 80 % of the time it was
+given that it is there although the target is silent (its NACK): the fewer NACKs come, the more
+likely it is that the prober itself is the one that cannot hear (Lifeguard IV-A).
+"""
+
+from attrs import define, field
+
+from nanoboost.gossip.messages import BUDGET_S_MAX
+from nanoboost.ids import Address, NodeId
+
+NACK_SHARE = 0.8
+RELAYS_MAX = 256
+
+
+@define
+class Probe:
+    """A question of our own.  `widen_at` is when to try the other ways (None: they are tried);
+    `helpers` are those asked to ping, with whether they have said at least that they are there."""
+
+    sequence: int
+    target: NodeId
+    ends: float
+    widen_at: float | None
+    helpers: dict[NodeId, bool] = field(factory=dict)
+
+    def health_delta(self) -> int:
+        """What failing says about ourselves: missing NACKs, or 1 if there was nobody to ask."""
+        if not self.helpers:
+            return 1
+        return sum(not heard for heard in self.helpers.values())
+
+
+class Probes:
+    """The probes under way, by sequence number."""
+
+    def __init__(self, first_sequence: int) -> None:
+        self._next = first_sequence
+        self._probe_by_sequence: dict[int, Probe] = {}
+
+    def number(self) -> int:
+        """A number that no other question of ours has."""
+        self._next += 1
+        return self._next
+
+    def begin(self, target: NodeId, widen_at: float, ends: float) -> Probe:
+        """Start a probe of `target` that ends at `ends`."""
+        probe = Probe(self.number(), target, ends, widen_at)
+        self._probe_by_sequence[probe.sequence] = probe
+        return probe
+
+    def of(self, target: NodeId) -> Probe | None:
+        """A probe of `target` under way."""
+        return next((p for p in self._probe_by_sequence.values() if p.target == target), None)
+
+    def get(self, sequence: int) -> Probe | None:
+        """The probe of that number, if it is still under way."""
+        return self._probe_by_sequence.get(sequence)
+
+    def answered(self, sequence: int, sender: NodeId) -> bool:
+        """End the probe that `sender` acknowledges; False if it has no say in any."""
+        probe = self._probe_by_sequence.get(sequence)
+        if probe is None or (sender != probe.target and sender not in probe.helpers):
+            return False
+        del self._probe_by_sequence[sequence]
+        return True
+
+    def nacked(self, sequence: int, sender: NodeId) -> None:
+        """The helper `sender` is there."""
+        probe = self._probe_by_sequence.get(sequence)
+        if probe is not None and sender in probe.helpers:
+            probe.helpers[sender] = True
+
+    def end(self, probe: Probe) -> None:
+        """Forget a probe."""
+        self._probe_by_sequence.pop(probe.sequence, None)
+
+    def end_all(self) -> None:
+        """Forget all probes: what they would say is not to be believed."""
+        self._probe_by_sequence.clear()
+
+    def to_widen(self, now: float) -> list[Probe]:
+        """The probes whose direct ping has gone unanswered for long enough."""
+        found = [p for p in self._probe_by_sequence.values() if p.widen_at is not None]
+        return [p for p in found if p.widen_at is not None and p.widen_at <= now]
+
+    def ended(self, now: float) -> list[Probe]:
+        """The probes that have failed, now forgotten."""
+        found = [p for p in self._probe_by_sequence.values() if p.ends <= now]
+        for probe in found:
+            del self._probe_by_sequence[probe.sequence]
+        return found
+
+    def deadline(self) -> float | None:
+        """When one of them has something to do."""
+        times = [
+            p.ends if p.widen_at is None else p.widen_at for p in self._probe_by_sequence.values()
+        ]
+        return min(times, default=None)
+
+
+@define
+class Relay:
+    """A ping that we sent for somebody else.  `nack_at` is None once the NACK is said."""
+
+    asker: Address
+    asker_sequence: int
+    target: NodeId
+    nack_at: float | None
+    ends: float
+
+
+class Relays:
+    """The pings for others, by our own sequence number; a bounded number of them."""
+
+    def __init__(self) -> None:
+        self._relay_by_sequence: dict[int, Relay] = {}
+
+    def begin(
+        self,
+        now: float,
+        sequence: int,
+        asker: Address,
+        asker_sequence: int,
+        target: NodeId,
+        budget_s: float,
+    ) -> bool:
+        """Remember for whom we ping; False if we do that for too many."""
+        if len(self._relay_by_sequence) >= RELAYS_MAX:
+            return False
+        budget_s = min(budget_s, BUDGET_S_MAX)
+        self._relay_by_sequence[sequence] = Relay(
+            asker, asker_sequence, target, now + NACK_SHARE * budget_s, now + budget_s
+        )
+        return True
+
+    def answered(self, sequence: int, sender: NodeId) -> Relay | None:
+        """The relay whose target has acknowledged; it is over."""
+        relay = self._relay_by_sequence.get(sequence)
+        if relay is None or relay.target != sender:
+            return None
+        return self._relay_by_sequence.pop(sequence)
+
+    def to_nack(self, now: float) -> list[Relay]:
+        """The relays that are due to be told "not yet"; expired ones are forgotten."""
+        due = []
+        for sequence, relay in list(self._relay_by_sequence.items()):
+            if relay.nack_at is not None and relay.nack_at <= now:
+                relay.nack_at = None
+                due.append(relay)
+            if relay.ends <= now:
+                del self._relay_by_sequence[sequence]
+        return due
+
+    def deadline(self) -> float | None:
+        """When one of them has something to do."""
+        times = [
+            relay.ends if relay.nack_at is None else relay.nack_at
+            for relay in self._relay_by_sequence.values()
+        ]
+        return min(times, default=None)

@@ -1,0 +1,100 @@
+"""When to exchange whole tables, and with whom: to join, when digests keep differing, and anyway.
+
+**Joining is tried for ever** until one other member is known, with back-off, through the seeds and
+the peers of the last run.  Digest-triggered exchanges are at least `SYNC_GAP_S` apart.
+"""
+
+from math import ceil, log2
+from random import Random
+
+from nanoboost.config import GossipTiming
+from nanoboost.ids import Address, NodeId
+
+SYNC_GAP_S = 1.0
+DIFFERING_ROUNDS = 2
+JOIN_GAP_MIN_S, JOIN_GAP_MAX_S = 0.5, 15.0
+JOIN_PEERS = 4
+"""How many remembered peers are asked along with the seeds, in turn."""
+
+
+def sync_scale(live: int) -> int:
+    """By how much rarer the regular exchanges are in a larger cluster (memberlist's rule)."""
+    return 1 if live <= 32 else 1 + ceil(log2(live / 32))
+
+
+class SyncClock:
+    """When the next exchange of tables is due."""
+
+    def __init__(self, timing: GossipTiming, rng: Random, now: float) -> None:
+        self._timing = timing
+        self._rng = rng
+        self._rounds = 0
+        self._differing: NodeId | None = None
+        self._not_before = now
+        self.due = now + timing.sync_interval_s * rng.uniform(0.5, 1.0)
+
+    def seen(self, node: NodeId, same: bool) -> None:
+        """The digest of `node` is the same as ours, or not."""
+        if not same:
+            self._differing = node
+        elif self._differing == node:
+            self._differing = None
+
+    def round(self, now: float) -> NodeId | None:
+        """A probe round is over.  Whose table to ask for, if digests have differed for long."""
+        self._rounds = self._rounds + 1 if self._differing is not None else 0
+        partner = self._differing
+        if self._rounds < DIFFERING_ROUNDS or now < self._not_before:
+            return None
+        self._differing = None
+        self._rounds = 0
+        self._not_before = now + SYNC_GAP_S * self._rng.uniform(1.0, 1.5)
+        return partner
+
+    def passed(self, now: float, live: int) -> None:
+        """The regular exchange is done; set the next."""
+        interval = self._timing.sync_interval_s * sync_scale(live)
+        self.due = now + interval * self._rng.uniform(0.9, 1.1)
+
+    def wanted(self, now: float) -> bool:
+        """Whether an exchange asked for out of turn may happen now; counts as one if so."""
+        if now < self._not_before:
+            return False
+        self._not_before = now + SYNC_GAP_S
+        return True
+
+
+class JoinClock:
+    """Whom to ask for the cluster, and when, while nobody else is known."""
+
+    def __init__(self, rng: Random) -> None:
+        self._rng = rng
+        self._seeds: tuple[Address, ...] = ()
+        self._peers: list[Address] = []
+        self._gap_s = JOIN_GAP_MIN_S
+        self.due: float | None = None
+
+    def begin(self, now: float, seeds: tuple[Address, ...], peers: tuple[Address, ...]) -> None:
+        """Start asking at once."""
+        self._seeds = tuple(dict.fromkeys((*self._seeds, *seeds)))
+        self._peers = list(dict.fromkeys((*self._peers, *peers)))
+        self._gap_s = JOIN_GAP_MIN_S
+        self.due = now if self._seeds or self._peers else None
+
+    def again(self, now: float) -> None:
+        """Nobody else is left: look for the cluster as at the start."""
+        if self.due is None and (self._seeds or self._peers):
+            self._gap_s = JOIN_GAP_MIN_S
+            self.due = now + self._gap_s
+
+    def asked(self, now: float) -> tuple[Address, ...]:
+        """The addresses to ask now; the next time is set, further off each time."""
+        peers = self._peers[:JOIN_PEERS]
+        self._peers = self._peers[JOIN_PEERS:] + peers
+        self.due = now + self._gap_s * self._rng.uniform(0.75, 1.25)
+        self._gap_s = min(JOIN_GAP_MAX_S, 2 * self._gap_s)
+        return tuple(dict.fromkeys((*self._seeds, *peers)))
+
+    def found(self) -> None:
+        """Somebody else is known."""
+        self.due = None
