@@ -7,7 +7,7 @@ touches the operating system except through here.**  Monotonic time is `reactor.
 """
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from attrs import frozen
@@ -74,6 +74,10 @@ class Runtime:
     host: Host
     python: tuple[str, ...]
     """The command that starts a Python with NanoBoost in it: `(sys.executable, "-I")`."""
+    environment: Mapping[str, str]
+    """The variables of this process; children get only what their room chooses from it."""
+    kill_group: Callable[[int], None]
+    """End at once the child process with this id and all of its process group."""
     scratch_dir: str
     """A directory on the node's own disk for children (code, logs); empty it at will."""
     seed: int

@@ -1,0 +1,80 @@
+"""Facts about this machine, and how fast it is.
+
+**The speed is a first guess only**: what tasks really take corrects it.  So the benchmark is short,
+runs four everyday kinds of Python work on one core, and takes of each the best of several runs (the
+others were disturbed).
+"""
+
+import os
+import socket
+import time
+import zlib
+from collections.abc import Callable
+from hashlib import sha256
+from math import prod
+
+from nanoboost.runtime import Host
+
+KERNEL_S = 0.1
+"""How long each of the four kernels is repeated."""
+
+_BLOCK = bytes(range(256)) * 1024  # 256 KiB
+_TEXT = b"".join(b"%d nanoboost " % (number * 7919 % 9973) for number in range(4000))
+
+
+def _integers() -> None:
+    total = 1
+    for number in range(1, 20_000):
+        total = (total * 31 + number) & 0xFFFFFFFF
+
+
+def _dictionaries() -> None:
+    counts: dict[str, int] = {}
+    for number in range(5_000):
+        word = f"word-{number % 701}"
+        counts[word] = counts.get(word, 0) + len(word)
+    sorted(counts.items())
+
+
+def _digests() -> None:
+    sha256(_BLOCK).digest()
+
+
+def _compression() -> None:
+    zlib.compress(_TEXT, 6)
+
+
+REFERENCE_S: tuple[tuple[Callable[[], None], float], ...] = (
+    (_integers, 1.0),
+    (_dictionaries, 1.0),
+    (_digests, 1.0),
+    (_compression, 1.0),
+)
+"""The kernels, and the seconds that one run takes on the reference machine (speed 1.0)."""
+
+
+def host(speed: float) -> Host:
+    """The facts about this machine; `speed` as `benchmark` measured it, now or earlier."""
+    return Host(
+        hostname=socket.gethostname().split(".")[0] or "node",
+        cores=len(os.sched_getaffinity(0)),
+        memory_mib=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") >> 20,
+        speed=speed,
+    )
+
+
+def benchmark() -> float:
+    """The speed of one core, relative to the reference machine: the geometric mean over the
+    kernels.  Blocks for 0.4 seconds of processor time."""
+    ratios = [reference_s / _best_s(kernel) for kernel, reference_s in REFERENCE_S]
+    return round(prod(ratios) ** (1 / len(ratios)), 3)
+
+
+def _best_s(kernel: Callable[[], None]) -> float:
+    """The shortest run of `kernel`, in seconds of this thread's processor time."""
+    best = float("inf")
+    end = time.thread_time() + KERNEL_S
+    while (start := time.thread_time()) < end:
+        kernel()
+        best = min(best, time.thread_time() - start)
+    return best
