@@ -22,7 +22,7 @@ from nanoboost.agent.service import Agent
 from nanoboost.config import NodeConfig
 from nanoboost.consensus.autopilot import PeerView
 from nanoboost.consensus.messages import RAFT
-from nanoboost.consensus.service import Consensus, Mastership
+from nanoboost.consensus.service import Consensus, MastershipChange
 from nanoboost.front import Front
 from nanoboost.gossip.effects import MemberDown, MemberEvent, MemberLeft, MemberUp
 from nanoboost.gossip.members import Meta
@@ -116,7 +116,7 @@ class Node(MultiService):
             profile.master,
             runtime,
             self.mesh.send,
-            self.consensus.propose,
+            self.consensus,
             self.nas,
             self._room_crashed,
         )
@@ -202,7 +202,7 @@ class Node(MultiService):
             for member in self.gossip.members
         }
 
-    def _mastership_changed(self, change: Mastership) -> None:
+    def _mastership_changed(self, change: MastershipChange) -> None:
         self._log.info(
             "term {term}: the master is {master}",
             event="mastership",
@@ -210,7 +210,7 @@ class Node(MultiService):
             master=change.master or "",
             is_me=change.is_me,
         )
-        self.master.mastership_changed(change.term, change.is_me, change.jobs)
+        self.master.mastership_changed(change.term, change.is_me)
 
     def _committed(self, term: int, record: Record) -> None:
         self.master.committed(term, record)

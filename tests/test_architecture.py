@@ -16,7 +16,9 @@ PACKAGE = ROOT / "nanoboost"
 FLOOR = {
     **dict.fromkeys(("ids", "errors", "core", "config"), 0),
     **dict.fromkeys(("wire", "runtime"), 1),
-    **dict.fromkeys(("plan", "frontier", "nano", "graph", "code", "nas", "net", "world"), 2),
+    **dict.fromkeys(
+        ("plan", "frontier", "nano", "graph", "code", "tools", "nas", "net", "world"), 2
+    ),
     **dict.fromkeys(("gossip", "consensus", "master", "agent"), 3),
     **dict.fromkeys(("node", "front"), 4),
     **dict.fromkeys(("tap", "cli"), 5),
@@ -25,7 +27,7 @@ STRANGERS = {"gossip", "consensus", "master", "agent"}
 """Rooms that must not know one another: each could be published alone."""
 
 SHELLS = {
-    "agent": {"service", "executor", "child", "attempt", "benchmark"},
+    "agent": {"service", "executor", "child", "attempt"},
     "consensus": {"service", "store"},
     "gossip": {"service", "seal"},
     "master": {"service", "listener"},

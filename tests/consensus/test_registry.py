@@ -19,10 +19,10 @@ def submitted(job: JobId = JOBS[0], tasks: int = TASKS) -> JobSubmitted:
     return JobSubmitted(job, "film", "a" * 64, "b" * 64, 0, tasks)
 
 
-def frontier(*tasks: int, attempt: Attempt = Attempt(1, 1)) -> bytes:
+def frontier(*tasks: int) -> bytes:
     made = Frontier.empty(TASKS)
     for task in tasks:
-        made.finish(TaskId(task), attempt)
+        made.finish(TaskId(task), Attempt(1, 1))
     return made.encode()
 
 
