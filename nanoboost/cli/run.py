@@ -49,7 +49,8 @@ class Order:
 def new_job_id(graph: str) -> JobId:
     """`video-compression-1a2b3c4d` for a graph `VideoCompression`."""
     words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "-", graph).lower()
-    return JobId(f"{re.sub('[^a-z0-9]+', '-', words).strip('-')[:60]}-{secrets.token_hex(4)}")
+    name = re.sub("[^a-z0-9]+", "-", words).strip("-")[:60] or "job"
+    return JobId(f"{name}-{secrets.token_hex(4)}")
 
 
 def prepare(order: Order, nas_dir: Path) -> Submit:
