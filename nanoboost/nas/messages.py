@@ -70,12 +70,19 @@ class Clean:
 
 @message(166)
 class Finished:
-    """`Publish` or `Clean` is done; `error` is "" or one line."""
+    """`Publish` or `Clean` is done, or any request has failed; `error` is "" or one line."""
 
     request: int
     error: str
 
 
-NAS = Catalog((Inspect, Inspected, FetchPlan, PlanPiece, Publish, Clean, Finished))
+@message(167)
+class Working:
+    """The request goes on, and the NAS answers: said about once a second."""
+
+    request: int
+
+
+NAS = Catalog((Inspect, Inspected, FetchPlan, PlanPiece, Publish, Clean, Finished, Working))
 NAS_MODULE = "nanoboost.nas.nashelper"
 """Run with `-m` and the arguments NAS_DIR, CLUSTER."""

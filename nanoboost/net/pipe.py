@@ -44,9 +44,13 @@ class Pipe(ProcessProtocol):
         self._reader = FrameReader()
         self._complaint: str | None = None
         self._over = False
+        self._is_deaf = False  # it has closed its input, and will end or has ended
 
     def start(self, arguments: Sequence[str], extra: Mapping[str, str]) -> None:
-        """Start `python ARGUMENTS` with the inherited variables and `extra` ones."""
+        """Start `python ARGUMENTS` with the inherited variables and `extra` ones.
+
+        Raises OSError, and `ended` is not told, if no process can be started.
+        """
         command = [*self._runtime.python, *arguments]
         environment = {
             name: self._runtime.environment[name]
@@ -68,13 +72,14 @@ class Pipe(ProcessProtocol):
         return None if self._over or self.transport is None else self._process.pid
 
     def send(self, message: object) -> None:
-        """Say `message` to the child; lost without notice once it has ended."""
-        if not self._over:
+        """Say `message` to the child; lost without notice once it has ended or was told to."""
+        if not self._over and not self._is_deaf:
             self._process.writeToChild(0, pack(self._catalog.encode(message)))
 
     def finish(self) -> None:
         """Ask the child to end: it reads the end of its input."""
-        if not self._over:
+        if not self._over and not self._is_deaf:
+            self._is_deaf = True
             self._process.closeChildFD(0)
 
     def kill(self) -> None:
@@ -93,10 +98,18 @@ class Pipe(ProcessProtocol):
             self._complaint = f"said something wrong: {error}"
             self.kill()
 
+    def childConnectionLost(self, childFD: int) -> None:
+        """The child has closed one of the pipes (Twisted's name for it)."""
+        if childFD == 0:
+            self._is_deaf = True
+
     def processEnded(self, reason: Failure) -> None:
         """The child has ended and all that it wrote was read (Twisted's name for it)."""
         self._over = True
-        self._ended(self._complaint or _ending(reason))
+        complaint = self._complaint or _ending(reason)
+        if complaint is None and self._reader.is_inside_frame:
+            complaint = "ended in the middle of a message"
+        self._ended(complaint)
 
     @property
     def _process(self) -> IProcessTransport:
