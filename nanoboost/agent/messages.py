@@ -30,6 +30,12 @@ class AttemptEnded:
     tail: str = ""
 
 
-CHILD = Catalog((RunAttempt, AttemptEnded))
+@message(142)
+class ChildReady:
+    """The child's first words: it has started, and what goes wrong from here on is the attempt's
+    business."""
+
+
+CHILD = Catalog((RunAttempt, AttemptEnded, ChildReady))
 CHILD_MODULE = "nanoboost.agent.child"
 """Run with `-m` and the arguments NAS_DIR, CLUSTER, SCRATCH_DIR."""
