@@ -27,7 +27,7 @@ from nanoboost.gossip.effects import (
     Unanswered,
 )
 from nanoboost.gossip.health import PAUSE_PENALTY, pause_s
-from nanoboost.gossip.members import Member, Rumor, State, check_address
+from nanoboost.gossip.members import Member, Rumor, check_address
 from nanoboost.gossip.messages import (
     Accused,
     Ack,
@@ -49,8 +49,6 @@ from nanoboost.gossip.sync import JoinClock, SyncClock
 from nanoboost.gossip.view import View
 from nanoboost.ids import Address, NodeId
 
-ACCUSED_GAP_S = 10.0
-"""A peer is told at most this often that it is held dead, or two would tell each other for ever."""
 LEAVE_S_MAX = 1.5
 SYNC_TIMEOUT_S = 5.0
 
@@ -60,6 +58,7 @@ class Swim:
 
     def __init__(self, me: Member, timing: GossipTiming, rng: Random, now: float) -> None:
         self._me = me.node
+        self._address = me.address
         self._timing = timing
         self._rng = rng
         self._outbox: list[Effect] = []
@@ -70,7 +69,6 @@ class Swim:
         self._join = JoinClock(rng)
         self._asked: dict[int, Probe | None] = {}
         """By ticket, what a question over TCP was for: a probe, or an exchange of tables."""
-        self._accused_at: dict[NodeId, float] = {}
         self._next_round = now + rng.uniform(0.0, timing.probe_interval_s)
         self._last_gossip = now - timing.gossip_interval_s
         self._next_announce = now + timing.dead_announce_s
@@ -157,16 +155,13 @@ class Swim:
         if self._join.due is not None and now >= self._join.due:
             self._look_for_cluster(now)
         if now >= self._sync.due:
-            self._sync.passed(now, self._view.live_count)
-            others = self._view.others()
-            if others:
-                self._ask_table(self._rng.choice(others).address)
+            self._exchange(now)
         if now >= self._next_announce:
             self._announce(now)
         if self._view.risen is not None:
             member = self._view.live_member(self._view.risen)
             self._view.risen = None
-            if member is not None and self._sync.wanted(now):
+            if member is not None and self._sync.wanted(now, self._view.live_count):
                 self._ask_table(member.address)
         gossip_due = self._gossip_due()
         if gossip_due is not None and now >= gossip_due:
@@ -185,10 +180,8 @@ class Swim:
     def _round(self, now: float) -> None:
         interval_s = self._timing.probe_interval_s * self._view.health.factor
         self._next_round = now + interval_s
-        self._view.round(now)
-        self._accused_at = {
-            node: at for node, at in self._accused_at.items() if now - at < ACCUSED_GAP_S
-        }
+        for forgotten in self._view.round(now):
+            self._join.remember(forgotten.address)
         if not self._view.own.state.is_live:
             return
         node = self._view.ring.next()
@@ -252,7 +245,9 @@ class Swim:
             return
         for rumor in message.rumors:
             self._view.believe(now, rumor)
-        self._accuse_back(now, source, message)
+        held = None if isinstance(message, Accused) else self._view.reproach(now, header)
+        if held is not None:
+            self._send(source, Accused(self._header(0), held.state, held.incarnation))
         if self._view.live_member(header.sender) is not None:
             self._sync.seen(header.sender, header.digest == self._view.digest)
         match message:
@@ -297,20 +292,6 @@ class Swim:
         asked = request.header.sequence
         if self._relays.begin(now, sequence, source, asked, request.target, request.budget_s):
             self._send(request.address, Ping(self._header(sequence), request.target))
-
-    def _accuse_back(self, now: float, source: Address, message: Datagram) -> None:
-        """Tell a sender that it is held suspect, dead or gone: it cannot know otherwise."""
-        header = message.header
-        record = self._view.get(header.sender)
-        if record is None or record.state is State.ALIVE or isinstance(message, Accused):
-            return
-        if header.incarnation > record.incarnation:
-            return  # it has refuted already; its rumor is on the way
-        told = self._accused_at.get(header.sender)
-        if told is not None and now - told < ACCUSED_GAP_S:
-            return
-        self._accused_at[header.sender] = now
-        self._send(source, Accused(self._header(0), record.state, record.incarnation))
 
     def _accused(self, now: float, source: Address, message: Accused) -> None:
         claim = Rumor(message.state, self._me, message.incarnation, message.header.sender)
@@ -365,10 +346,20 @@ class Swim:
         if self._view.own.state.is_live:
             self._ask(address, Sync(self.rows()), SYNC_TIMEOUT_S)
 
+    def _exchange(self, now: float) -> None:
+        """The regular exchange; and a look at where somebody was who is forgotten by now: the other
+        half of a network that has been broken for longer than the dead are remembered."""
+        self._sync.passed(now, self._view.live_count)
+        others = [member.address for member in self._view.others()]
+        if others:
+            self._ask_table(self._rng.choice(others))
+            lost = self._join.lost({*others, self._address})
+            if lost is not None:
+                self._ask_table(lost)
+
     def _look_for_cluster(self, now: float) -> None:
-        own = self._view.own.member()
         for address in self._join.asked(now):
-            if own is not None and address != own.address:
+            if address != self._address:
                 self._ask_table(address)
 
     def _answered(self, now: float, ticket: int, node: NodeId, answer: Synced | StreamPong) -> None:

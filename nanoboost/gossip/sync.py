@@ -4,6 +4,7 @@
 the peers of the last run.  Digest-triggered exchanges are at least `SYNC_GAP_S` apart.
 """
 
+from collections.abc import Container
 from math import ceil, log2
 from random import Random
 
@@ -15,6 +16,9 @@ DIFFERING_ROUNDS = 2
 JOIN_GAP_MIN_S, JOIN_GAP_MAX_S = 0.5, 15.0
 JOIN_PEERS = 4
 """How many remembered peers are asked along with the seeds, in turn."""
+PEERS_MAX = 64
+RETURN_ASKERS = 4
+"""How many, on average, exchange tables with a member that comes back."""
 
 
 def sync_scale(live: int) -> int:
@@ -56,9 +60,10 @@ class SyncClock:
         interval = self._timing.sync_interval_s * sync_scale(live)
         self.due = now + interval * self._rng.uniform(0.9, 1.1)
 
-    def wanted(self, now: float) -> bool:
-        """Whether an exchange asked for out of turn may happen now; counts as one if so."""
-        if now < self._not_before:
+    def wanted(self, now: float, live: int) -> bool:
+        """Whether to ask a member that has just come back, out of turn; counts as asked if so.  All
+        hear of its return at once, and a few of them do for all."""
+        if now < self._not_before or self._rng.random() * live > RETURN_ASKERS:
             return False
         self._not_before = now + SYNC_GAP_S
         return True
@@ -94,6 +99,16 @@ class JoinClock:
         self.due = now + self._gap_s * self._rng.uniform(0.75, 1.25)
         self._gap_s = min(JOIN_GAP_MAX_S, 2 * self._gap_s)
         return tuple(dict.fromkeys((*self._seeds, *peers)))
+
+    def remember(self, address: Address) -> None:
+        """Somebody was there who is forgotten by now."""
+        if address not in self._peers:
+            self._peers = [*self._peers, address][-PEERS_MAX:]
+
+    def lost(self, known: Container[Address]) -> Address | None:
+        """One of the addresses at which nobody is known now, if there are any."""
+        lost = [each for each in (*self._seeds, *self._peers) if each not in known]
+        return self._rng.choice(lost) if lost else None
 
     def found(self) -> None:
         """Somebody else is known."""

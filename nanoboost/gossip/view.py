@@ -32,11 +32,13 @@ from nanoboost.gossip.members import (
     decide,
     refuted,
 )
-from nanoboost.gossip.messages import RUMOR_BYTES_MAX, STREAM_BYTES_MAX, within
+from nanoboost.gossip.messages import RUMOR_BYTES_MAX, STREAM_BYTES_MAX, Header, within
 from nanoboost.gossip.rumors import Rumors
 from nanoboost.gossip.suspicion import Suspicion, bounds
 from nanoboost.ids import NodeId
 
+ACCUSED_GAP_S = 10.0
+"""A peer is told at most this often that it is held dead, or two would tell each other for ever."""
 _ORDER_OF_ROWS = {State.ALIVE: 0, State.SUSPECT: 0, State.LEFT: 1, State.DEAD: 2}
 
 
@@ -51,6 +53,7 @@ class View:
         self._table = Table()
         self._suspicion_by_node: dict[NodeId, Suspicion] = {}
         self._accusations = 0
+        self._reproached_at: dict[NodeId, float] = {}
         self.ring = Ring(rng)
         self.rumors = Rumors(me.node)
         self.health = LocalHealth()
@@ -161,7 +164,7 @@ class View:
                     self.believe(now, row)
             elif row.kind is State.DEAD and record is not None and record.state.is_live:
                 self.believe(now, evolve(row, kind=State.SUSPECT))
-            elif row.kind is State.LEFT or record is None or record.state is State.DEAD:
+            else:
                 self.believe(now, row)
 
     def accuse(self, now: float, node: NodeId, *, refused: bool) -> None:
@@ -178,9 +181,19 @@ class View:
         if refused and node in self._suspicion_by_node:
             self._suspicion_by_node[node].condemn()
 
-    def is_suspected(self, node: NodeId) -> bool:
-        """Whether a suspicion about `node` is running."""
-        return node in self._suspicion_by_node
+    def reproach(self, now: float, header: Header) -> Record | None:
+        """What is held against the sender of `header`, if it is to be told: as suspected, dead or
+        gone it cannot know, and its own rumors may never say."""
+        record = self._table.get(header.sender)
+        if record is None or record.state is State.ALIVE:
+            return None
+        if header.incarnation > record.incarnation:
+            return None  # it has refuted already; its rumor is on the way
+        told = self._reproached_at.get(header.sender)
+        if told is not None and now - told < ACCUSED_GAP_S:
+            return None
+        self._reproached_at[header.sender] = now
+        return record
 
     # --- time ------------------------------------------------------------------------------------
 
@@ -202,17 +215,26 @@ class View:
         for suspicion in self._suspicion_by_node.values():
             suspicion.shift(seconds)
 
-    def round(self, now: float) -> None:
-        """A new probe round: own accusations count anew, and the long gone are forgotten."""
+    def round(self, now: float) -> list[Member]:
+        """A new probe round: own accusations count anew, and the long gone are forgotten.  Returns
+        those of them who went without a goodbye."""
         self._accusations = 0
+        self._reproached_at = {
+            node: at for node, at in self._reproached_at.items() if now - at < ACCUSED_GAP_S
+        }
         memory = {
             State.DEAD: self._timing.dead_memory_s,
             State.LEFT: self._timing.left_memory_s,
         }
+        lost = []
         for record in self._table:
             limit = memory.get(record.state)
             if limit is not None and record.node != self._me and now - record.since > limit:
                 self._table.forget(record.node)
+                member = record.member()
+                if member is not None and member.state is State.DEAD:
+                    lost.append(member)
+        return lost
 
     # --- oneself ---------------------------------------------------------------------------------
 
@@ -270,6 +292,11 @@ class View:
         if member is None:
             return
         was_live = old is not None and old.state.is_live
+        before = old.member() if was_live and old is not None else None
+        if before is not None and new.incarnation.generation > before.incarnation.generation:
+            # It died and was started again before anybody missed it; what it ran is gone.
+            self._outbox.append(MemberDown(evolve(before, state=State.DEAD, since=new.since)))
+            was_live = False
         if member.state is State.DEAD:
             if was_live:
                 self._outbox.append(MemberDown(member))
@@ -277,7 +304,7 @@ class View:
             self._outbox.append(MemberLeft(member))
         elif not was_live:
             self._outbox.append(MemberUp(member))
-            if old is not None:
+            if before is None and old is not None:
                 self.risen = member.node
         elif member.state is State.ALIVE:
             self._outbox.append(MemberUpdated(member))

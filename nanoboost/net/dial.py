@@ -13,6 +13,7 @@ from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
 
+from nanoboost.errors import RemoteError
 from nanoboost.ids import Address, NodeId
 from nanoboost.net.ends import LocalEnd
 from nanoboost.net.session import Owner, Session
@@ -21,6 +22,10 @@ CONNECT_S = 1.0
 """A LAN answers a SYN in milliseconds; the kernel repeats a lost one after just this long."""
 
 ANYBODY = NodeId("")
+
+
+class NobodyThere(RemoteError):
+    """The host lives and answered that nobody listens at the port: the process is gone."""
 
 
 class _Once(Factory):

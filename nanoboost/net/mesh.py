@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 
 from nanoboost.errors import LocalError, RemoteError, UserError
 from nanoboost.ids import Address, NodeId
-from nanoboost.net.dial import ANYBODY, dial
+from nanoboost.net.dial import ANYBODY, NobodyThere, dial, is_refusal
 from nanoboost.net.ends import LocalEnd
 from nanoboost.net.link import Link
 from nanoboost.net.port import Port
@@ -144,7 +144,8 @@ class Mesh(MultiService):
     ) -> "Deferred[tuple[NodeId, Any]]":
         """Ask whichever node is at `address`; fires with its id and its answer.
 
-        Fails with `RemoteError`, whose text is one line, if there is none within `timeout_s`.
+        Fails with `RemoteError`, whose text is one line, if there is none within `timeout_s`: with
+        `NobodyThere` if the host refuses the connection.
         """
         return _Question(self._end, address, message, timeout_s).answer
 
@@ -160,14 +161,14 @@ class Mesh(MultiService):
             raise RemoteError(f"{kind.__name__} is not said here")
 
     def _deliver_to_self(self) -> None:
-        """What we say to ourselves arrives later, in order, like everything that is said."""
-        for _ in range(len(self._to_self)):
-            message = self._to_self.popleft()
-            self._receivers[type(message)](self._me, message)
-            if self._stopped:
-                return
+        """What we say to ourselves arrives later, in order, like everything that is said; a
+        receiver that raises costs us one message, not all later ones."""
+        if self._stopped:
+            return
+        message = self._to_self.popleft()
         if self._to_self:
             self._end.clock.callLater(0, self._deliver_to_self)
+        self._receivers[type(message)](self._me, message)
 
     def _refused(self, node: NodeId) -> None:
         for heard in self._refusals:
@@ -186,7 +187,7 @@ class _Question:
             timeout_s, self._fail, f"no answer within {timeout_s:g} s"
         )
         self._attempt = dial(end, address, ANYBODY, self._received, self._closed, timeout_s)
-        self._attempt.addCallbacks(self._opened, lambda reason: self._fail(why(reason)))
+        self._attempt.addCallbacks(self._opened, self._not_opened)
 
     def _opened(self, session: Session) -> None:
         if self.answer.called:
@@ -194,6 +195,9 @@ class _Question:
             return
         self._session = session
         session.send(self._message)
+
+    def _not_opened(self, reason: Failure) -> None:
+        self._fail(why(reason), NobodyThere if is_refusal(reason) else RemoteError)
 
     def _received(self, session: Session, message: Any) -> None:
         self._release()
@@ -203,9 +207,9 @@ class _Question:
     def _closed(self, session: Session, reason: Failure) -> None:
         self._fail(why(reason))
 
-    def _fail(self, reason: str) -> None:
+    def _fail(self, reason: str, kind: type[RemoteError] = RemoteError) -> None:
         if not self.answer.called:
-            self.answer.errback(RemoteError(f"{self._address}: {reason}"))
+            self.answer.errback(kind(f"{self._address}: {reason}"))
             self._release()
 
     def _release(self) -> None:
