@@ -154,6 +154,7 @@ class Node(MultiService):
         for room in (self.mesh, self.nas, self.agent, self.master, self.consensus, self.gossip):
             room.setServiceParent(self)
         super().startService()
+        self.master.member_up(self.me, self._config.name)  # gossip tells of the others only
         self._log.info(
             "node {name} ({node}) listens on {address}, cluster {cluster}",
             event="listening",

@@ -1,0 +1,165 @@
+"""How attempts have ended, and what follows from it.
+
+**The first result of a task that has read only winners' outputs wins it, for ever.**  One that has
+read others is refused and the task runs again; one whose parents are not done yet (a new master may
+hear of the child first) is parked until they are.
+"""
+
+from collections import deque
+
+from nanoboost.ids import AttemptKey, NodeId, TaskId
+from nanoboost.master.agents import Run
+from nanoboost.master.closing import Closing
+from nanoboost.master.jobs import Job, Past
+from nanoboost.master.reign import Reign
+from nanoboost.wire.messages import Acknowledge, JobState, Outcome, TaskDone
+
+CRASHES_FORGIVEN = 3
+"""A process that died may be the machine's fault: so much more often than failures."""
+
+ERROR_MAX, TAIL_MAX = 500, 4000
+"""Of an error and of a log so many characters are kept: twenty must fit in one report."""
+
+
+class Results:
+    """Judges the results of one reign."""
+
+    def __init__(self, reign: Reign, closing: Closing) -> None:
+        self._reign = reign
+        self._closing = closing
+
+    def take(self, now: float, node: NodeId, done: TaskDone) -> None:
+        """An attempt has ended, so its agent says."""
+        key = done.key
+        if key.attempt.term > self._reign.term:
+            return  # a newer master exists, and this one will hear of it
+        job = self._reign.jobs.get(key.job)
+        if job is None or job.state is not JobState.RUNNING:
+            self._release(key)
+            self._acknowledge(node, key)
+        elif job.scheduler is None:
+            self._park(job, node, done)
+        else:
+            self._judge_all(now, job, [(node, done)])
+
+    def plan_read(self, now: float, job: Job) -> None:
+        """What came before the plan can be judged now; parents come before their children."""
+        parked, job.parked = job.parked, {}
+        ready = [each for task in sorted(parked) for each in parked[task].values()]
+        self._judge_all(now, job, ready)
+
+    # --- judging ---------------------------------------------------------------------------------
+
+    def _judge_all(self, now: float, job: Job, found: list[tuple[NodeId, TaskDone]]) -> None:
+        """Judge these results, and those for which they were parked."""
+        pending = deque(found)
+        while pending:
+            node, done = pending.popleft()
+            for child in self._judge(now, job, node, done):
+                pending.extend(job.parked.pop(child, {}).values())
+                self._reign.expose(job, child)
+
+    def _judge(self, now: float, job: Job, node: NodeId, done: TaskDone) -> list[TaskId]:
+        """Judge one result; return the tasks that it made ready."""
+        key, task = done.key, done.key.task
+        if job.frontier.is_done(task):
+            self._release(key)
+            self._needless(job, node, key)
+            return []
+        if done.outcome is Outcome.DONE:
+            if not job.plan_scheduler.is_ready(task):
+                self._park(job, node, done)
+                return []
+            if self._has_read_winners(job, done):
+                return self._win(now, job, node, done)
+        if job.has_ended(key):  # it has been heard of before
+            if not job.ledger.is_owed(task):
+                self._acknowledge(node, key)
+            return []
+        job.remember(key, Past(node, done.outcome, done.error[:ERROR_MAX], done.tail[-TAIL_MAX:]))
+        facts: dict[str, str | int] = {"job": job.name, "task": task, "attempt": str(key.attempt)}
+        if done.outcome is Outcome.DONE:
+            self._reign.journal("refused", **facts)
+        else:
+            self._reign.journal("done", **facts, outcome=done.outcome.name)
+        self._refund(job, key)
+        if done.outcome in (Outcome.FAILED, Outcome.CRASHED):
+            self._fail(now, job, node, done)
+        else:
+            if done.outcome is Outcome.UNFIT:
+                pool = (job.name, job.plan_scheduler.plan.tasks[task].cls)
+                self._reign.agents.avoid(now, node, pool, done.error[:ERROR_MAX])
+            self._acknowledge(node, key)
+        self._reign.expose_again(job, task)
+        return []
+
+    def _has_read_winners(self, job: Job, done: TaskDone) -> bool:
+        return all(job.frontier.winner(parent.task) == parent.attempt for parent in done.read)
+
+    def _win(self, now: float, job: Job, node: NodeId, done: TaskDone) -> list[TaskId]:
+        """The task is done: its children may start, and nobody else need run it."""
+        reign, key, task = self._reign, done.key, done.key.task
+        run = self._release(key)
+        children = job.plan_scheduler.finish(task, key.attempt)
+        job.ledger.owe(task, node, key)
+        job.remember(key, Past(node, Outcome.DONE))
+        reign.journal("done", job=job.name, task=task, attempt=str(key.attempt), outcome="DONE")
+        reign.queue.discard(job.name, task)
+        reign.cancel(run for run in reign.agents.runs_of(job.name, task) if not run.is_cancelled)
+        job.parked.pop(task, None)
+        pool = (job.name, job.plan_scheduler.plan.tasks[task].cls)
+        reign.agents.succeeded(node, pool)
+        reign.learn(job, run, task, node, (done.wall_s, done.cpu_s))
+        return children
+
+    def _fail(self, now: float, job: Job, node: NodeId, done: TaskDone) -> None:
+        """The attempt failed: once too often?"""
+        key, task = done.key, done.key.task
+        job.failures.append((task, key.attempt))
+        job.ledger.owe(task, node, key)
+        # An earlier master may have counted it: within one term, n attempts are n failures at most.
+        if key.attempt.term == self._reign.term or job.frontier.failures(task) < key.attempt.n:
+            job.frontier.fail(task)
+        count = job.frontier.failures(task)
+        retries = job.plan_scheduler.plan.class_of(task).retries
+        if done.outcome is Outcome.CRASHED:
+            self._reign.agents.crashed(now, node, key)
+            job.crashes[task] = job.crashes.get(task, 0) + 1
+            is_over = count > retries + CRASHES_FORGIVEN
+        else:
+            is_over = count - job.crashes.get(task, 0) > retries
+        if is_over:
+            name = job.plan_scheduler.plan.name(task)
+            self._closing.move(job, JobState.FAILED, f"{name} failed: {done.error[:ERROR_MAX]}")
+
+    # --- the same for all ------------------------------------------------------------------------
+
+    def _release(self, key: AttemptKey) -> Run | None:
+        """The attempt occupies its agent no more."""
+        run = self._reign.agents.find(key)
+        if run is not None:
+            self._reign.agents.end(run)
+        return run
+
+    def _refund(self, job: Job, key: AttemptKey) -> None:
+        """The attempt was for nothing: its job has attained nothing by it."""
+        run = self._release(key)
+        if run is not None:
+            self._reign.queue.charge(job.name, -run.charged_s)
+
+    def _park(self, job: Job, node: NodeId, done: TaskDone) -> None:
+        """It cannot be judged yet, but its slot is free."""
+        run = self._reign.agents.find(done.key)
+        if run is not None:
+            self._reign.agents.hold(run)
+        job.parked.setdefault(done.key.task, {})[done.key.attempt] = (node, done)
+
+    def _needless(self, job: Job, node: NodeId, key: AttemptKey) -> None:
+        """The task is won already, perhaps by this very attempt."""
+        if job.ledger.is_owed(key.task):
+            job.ledger.owe(key.task, node, key)  # until the winner is committed, keep the other
+        else:
+            self._acknowledge(node, key)
+
+    def _acknowledge(self, node: NodeId, key: AttemptKey) -> None:
+        self._reign.send(node, Acknowledge(self._reign.term, (key,)))
