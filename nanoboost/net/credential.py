@@ -71,6 +71,9 @@ def create(path: str) -> Credential:
     directory = os.path.dirname(os.path.abspath(path))
     try:
         os.makedirs(directory, mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{directory} is no directory to write to: {error.strerror}") from None
+    try:
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
     except FileExistsError:
         raise UserError(
@@ -79,11 +82,15 @@ def create(path: str) -> Credential:
         ) from None
     except OSError as error:
         raise UserError(f"{path} cannot be written: {error.strerror}") from None
-    with os.fdopen(fd, "wb") as file:
-        file.write(pem)
-        file.flush()
-        os.fsync(file.fileno())
-    _sync_directory(directory)
+    try:
+        with os.fdopen(fd, "wb") as file:
+            file.write(pem)
+            file.flush()
+            os.fsync(file.fileno())
+        _sync_directory(directory)
+    except OSError as error:
+        os.unlink(path)  # half a credential would be in the way of the next attempt
+        raise UserError(f"{path} cannot be written: {error.strerror}") from None
     return load(path)
 
 
@@ -137,20 +144,26 @@ def _read(path: str) -> bytes:
             target = shlex.quote(os.path.realpath(path))
             _refuse(path, "is a symbolic link", f"name the file itself, {target}")
         _refuse(path, f"cannot be opened ({error.strerror})", f"see `ls -l {quoted}`")
-    with os.fdopen(fd, "rb") as file:
-        found = os.fstat(fd)
-        if not stat.S_ISREG(found.st_mode):
-            _refuse(path, "is not a regular file", f"see `ls -l {quoted}`")
-        if found.st_uid not in (0, os.getuid()):
-            owner = f"belongs to another user (uid {found.st_uid})"
-            _refuse(path, owner, f"`sudo chown {os.getuid()} {quoted}`")
-        if found.st_mode & 0o077:
-            mode = f"can be read by others (mode {stat.S_IMODE(found.st_mode):04o})"
-            _refuse(path, mode, f"`chmod 600 {quoted}`")
-        data = file.read(FILE_BYTES_MAX + 1)
+    try:
+        _check(path, os.fstat(fd))
+        data = os.read(fd, FILE_BYTES_MAX + 1)
+    finally:
+        os.close(fd)
     if len(data) > FILE_BYTES_MAX:
         _refuse(path, f"is larger than {FILE_BYTES_MAX >> 10} KiB", "this is no credential")
     return data
+
+
+def _check(path: str, found: os.stat_result) -> None:
+    quoted = shlex.quote(path)
+    if not stat.S_ISREG(found.st_mode):
+        _refuse(path, "is not a regular file", f"see `ls -ld {quoted}`")
+    if found.st_uid not in (0, os.getuid()):
+        owner = f"belongs to another user (uid {found.st_uid})"
+        _refuse(path, owner, f"`sudo chown {os.getuid()} {quoted}`")
+    if found.st_mode & 0o077:
+        mode = f"can be read by others (mode {stat.S_IMODE(found.st_mode):04o})"
+        _refuse(path, mode, f"`chmod 600 {quoted}`")
 
 
 def _parse(path: str, data: bytes) -> Credential:

@@ -234,7 +234,8 @@ class Session(Protocol):
         else:
             self._say_hello(self.peer)
             self._arm(SILENCE_S, self._listen)
-        self._asked_at = self._pulsed_at = self._end.clock.seconds()
+        self._asked_at = self._heard_at  # nothing is asked yet: the Hello is the last sign of life
+        self._pulsed_at = self._end.clock.seconds()
         self._owner.opened(self)
 
     def _say_hello(self, receiver: NodeId) -> None:
@@ -261,7 +262,9 @@ class Session(Protocol):
         elif waiting and now - self._asked_at >= DEAD_AIR_S:
             self.drop(f"no sign of life for {DEAD_AIR_S:g} s")
             return
-        elif not waiting and (self.used_at > self._asked_at or now - self._asked_at >= KEEPALIVE_S):
+        elif not waiting and (
+            self.used_at >= self._asked_at or now - self._asked_at >= KEEPALIVE_S
+        ):
             self._asked_at = now
             self._write(pack(self._end.catalog.encode(Keepalive())))
         self._pulsed_at = now

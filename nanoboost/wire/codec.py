@@ -12,6 +12,9 @@ never reused; a decoder fills missing trailing fields from their defaults.
 """
 
 import enum
+import functools
+import math
+import operator
 import types
 import typing
 from collections.abc import Callable, Iterable
@@ -49,41 +52,47 @@ def message(tag: int) -> Callable[[type[T]], type[T]]:
 
 
 def _scan(data: bytes, items_max: int) -> None:
-    """Refuse what our messages never hold: tags, indefinite lengths, depth, too many items."""
-    position, items = 0, 0
-    remaining = [1]  # items still to come at each level of nesting
-    while remaining:
-        if remaining[-1] == 0:
-            remaining.pop()
-            continue
-        remaining[-1] -= 1
-        items += 1
-        if items > items_max:
-            raise RemoteError(f"more than {items_max} items")
-        if position >= len(data):
-            raise RemoteError("message ends early")
-        major, info = data[position] >> 5, data[position] & 31
-        position += 1
-        if info < 24:
-            argument = info
-        elif info < 28:
-            width = 1 << (info - 24)
-            argument = int.from_bytes(data[position : position + width], "big")
-            position += width
-        else:
-            raise RemoteError(f"indefinite length at byte {position - 1}")
-        if major in (2, 3):
-            position += argument
-        elif major in (4, 5):
-            if len(remaining) >= DEPTH_MAX:
-                raise RemoteError(f"nested deeper than {DEPTH_MAX}")
-            if argument > len(data):
-                raise RemoteError("declared length exceeds the message")
-            remaining.append(argument * (2 if major == 5 else 1))
-        elif major == 6:
-            raise RemoteError(f"tag at byte {position - 1}")
-    if position != len(data):
-        raise RemoteError("bytes after the message, or fewer than declared")
+    """Refuse what our messages never hold: tags, indefinite lengths, keys that are not text or come
+    twice, depth, too many items, lengths beyond the end, bytes after it."""
+    position, items, left = 0, 1, 1  # `left`: items still to come in the innermost array or map
+    keys: set[bytes] | None = None  # of the innermost, if it is a map
+    outer: list[tuple[int, set[bytes] | None]] = []
+    try:
+        while True:
+            while not left:
+                if not outer:
+                    if position != len(data):
+                        raise RemoteError("bytes after the message, or fewer than declared")
+                    return
+                left, keys = outer.pop()
+            left -= 1
+            major, argument = data[position] >> 5, data[position] & 31
+            position += 1
+            if argument > 27:
+                raise RemoteError(f"indefinite length at byte {position - 1}")
+            if argument > 23:
+                width = 1 << (argument - 24)
+                argument = int.from_bytes(data[position : position + width], "big")
+                position += width
+            if keys is not None and left & 1:
+                key = data[position : position + argument]
+                if major != 3 or key in keys:
+                    raise RemoteError(f"keys must be text, each once; byte {position}")
+                keys.add(key)
+            if major in (2, 3):
+                position += argument
+            elif major in (4, 5):
+                outer.append((left, keys))
+                left, keys = (argument, None) if major == 4 else (2 * argument, set())
+                items += left
+                if len(outer) >= DEPTH_MAX:
+                    raise RemoteError(f"nested deeper than {DEPTH_MAX}")
+                if items > items_max:
+                    raise RemoteError(f"more than {items_max} items")
+            elif major == 6:
+                raise RemoteError(f"tag at byte {position - 1}")
+    except IndexError:
+        raise RemoteError("message ends early") from None
 
 
 def _exactly(kind: type) -> Check:
@@ -135,7 +144,7 @@ def _sequence(value: Any) -> list[Any] | tuple[Any, ...]:
 
 
 def _many(item: Check) -> Check:
-    return lambda value: tuple(item(each) for each in _sequence(value))
+    return lambda value: tuple(map(item, _sequence(value)))
 
 
 def _fixed(checks: list[Check]) -> Check:
@@ -210,32 +219,50 @@ class _Record:
         found = _sequence(values)
         if not self._required <= len(found) <= len(self._checks):
             raise RemoteError(f"{self._cls.__name__} with {len(found)} fields")
-        fields = []
-        for name, check, value in zip(self._names, self._checks, found, strict=False):
-            try:
+        fields: list[Any] = []
+        try:
+            for check, value in zip(self._checks, found, strict=False):
                 fields.append(check(value))
-            except RemoteError as error:
-                raise RemoteError(f"{self._cls.__name__}.{name}: {error}") from None
+        except RemoteError as error:
+            name = self._names[len(fields)]
+            raise RemoteError(f"{self._cls.__name__}.{name}: {error}") from None
         try:
             return self._cls(*fields)
         except (ValueError, TypeError) as error:  # an attrs validator: the value is out of bounds
             raise RemoteError(f"{self._cls.__name__}: {error}") from None
 
 
+@functools.cache
+def _fields_of(cls: type) -> Callable[[Any], list[Any]] | None:
+    """What gives the fields of an instance, in order; None if `cls` is no attrs class."""
+    if not attrs.has(cls):
+        return None
+    names = [field.name for field in attrs.fields(cls)]
+    if len(names) < 2:
+        return lambda value: [getattr(value, name) for name in names]
+    get = operator.attrgetter(*names)
+    return lambda value: list(get(value))
+
+
 def _plain(value: Any) -> Any:
     """What cbor2 can encode: enums by value, nested classes as arrays, tuples as arrays."""
     kind = type(value)
-    if kind in (int, str, bytes, bool, float) or value is None:
+    if kind is str or kind is bytes or kind is bool or value is None:
         return value
-    if kind in (tuple, list):
+    if kind is int and INT_MIN <= value <= INT_MAX:
+        return value
+    if kind is float and math.isfinite(value):
+        return value
+    if kind is tuple or kind is list:
         return [_plain(each) for each in value]
+    fields_of = _fields_of(kind)  # type: ignore[arg-type]  # mypy: a class is hashable
+    if fields_of is not None:
+        return [_plain(each) for each in fields_of(value)]
     if isinstance(value, enum.Enum):
         return value.value
-    if attrs.has(kind):
-        return [_plain(getattr(value, field.name)) for field in attrs.fields(kind)]
-    if kind is dict:
+    if kind is dict and all(type(key) is str for key in value):
         return {key: _plain(each) for key, each in value.items()}
-    raise LocalError(f"{kind.__name__} cannot travel in a message")
+    raise LocalError(f"this {kind.__name__} cannot travel in a message")
 
 
 class Catalog:
@@ -257,8 +284,10 @@ class Catalog:
         if type(message) not in self._classes:
             raise LocalError(f"{type(message).__name__} is not in this catalog")
         tag: int = message.TAG  # type: ignore[attr-defined]
-        fields = [_plain(getattr(message, field.name)) for field in attrs.fields(type(message))]  # type: ignore[arg-type]
-        return cbor2.dumps([tag, *fields])
+        try:
+            return cbor2.dumps([tag, *_plain(message)])
+        except UnicodeEncodeError:  # half a surrogate pair: a file name that is not UTF-8
+            raise LocalError(f"{type(message).__name__} with text that is not UTF-8") from None
 
     def decode(self, data: bytes) -> Any:
         """Return the message that `data` holds, checked field by field, or raise `RemoteError`."""

@@ -13,6 +13,7 @@ from twisted.logger import ILogObserver, LogEvent
 from zope.interface import implementer
 
 JOURNAL = "journal.jsonl"
+OLD_SUFFIX = ".old.jsonl"
 JOURNAL_BYTES_MAX = 16 << 20
 """At this size the journal starts anew; one older file is kept."""
 
@@ -27,6 +28,8 @@ class Journal:
         self._name = name
         self._clock = clock
         self._file = self._path.open("a", buffering=1)
+        if not _ends_whole(self._path):
+            self._file.write("\n")
 
     def __call__(self, event: LogEvent) -> None:
         """Write the event if it is a record."""
@@ -41,7 +44,7 @@ class Journal:
         self._file.write(json.dumps({**record, **facts}) + "\n")
         if self._file.tell() > JOURNAL_BYTES_MAX:
             self._file.close()
-            self._path.rename(self._path.with_suffix(".old.jsonl"))
+            self._path.rename(self._path.with_suffix(OLD_SUFFIX))
             self._file = self._path.open("a", buffering=1)
 
     def close(self) -> None:
@@ -52,11 +55,21 @@ class Journal:
 def read_journal(state_dir: Path) -> list[dict[str, Any]]:
     """The records of a node, oldest first; a line that a killed node left unfinished is skipped."""
     path = state_dir / JOURNAL
-    lines = path.read_text().splitlines() if path.exists() else []
     records = []
-    for line in lines:
-        try:
-            records.append(json.loads(line))
-        except ValueError:
-            continue
+    for each in (path.with_suffix(OLD_SUFFIX), path):
+        lines = each.read_text(errors="replace").splitlines() if each.exists() else []
+        for line in lines:
+            try:
+                records.append(json.loads(line))
+            except ValueError:
+                continue
     return records
+
+
+def _ends_whole(path: Path) -> bool:
+    """Whether the last line has its end: one cut short by a power failure must not swallow the
+    next."""
+    with path.open("rb") as file:
+        size = file.seek(0, 2)
+        file.seek(max(0, size - 1))
+        return file.read() in (b"", b"\n")

@@ -58,7 +58,12 @@ def real_runtime(reactor: Any, state_dir: str, credential: Credential) -> Runtim
     directory = Path(state_dir)
     _make_private(directory)
     lock = _lock(directory)
-    store = OwnedStore(SqliteStore(str(directory / "node.db"), reactor), lock)
+    try:
+        inner = SqliteStore(str(directory / "node.db"), reactor)
+    except UserError:
+        os.close(lock)
+        raise
+    store = OwnedStore(inner, lock)
     try:
         _check_cluster(store, state_dir, credential.cluster)
     except UserError:
@@ -115,7 +120,7 @@ class OwnedStore:
 
 
 def _make_private(directory: Path) -> None:
-    """The directory and its parents, for the owner only: it holds what the node has voted."""
+    """The directory, for the owner only: it holds what the node has voted."""
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         found = directory.stat()
@@ -135,7 +140,13 @@ def _make_private(directory: Path) -> None:
 def _lock(directory: Path) -> int:
     """Lock the directory for this process; return the descriptor that holds the lock."""
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-    fd = os.open(directory / "lock", flags, 0o600)
+    try:
+        fd = os.open(directory / "lock", flags, 0o600)
+    except OSError as error:
+        raise UserError(
+            f"state directory {directory} cannot be locked ({error.strerror}): choose another with "
+            "--state"
+        ) from None
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

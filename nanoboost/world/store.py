@@ -1,10 +1,10 @@
 """A node's own durable store: one SQLite database and one writer thread.
 
-**When a commit's Deferred fires, the batch and all before it survive a power cut.**  A torn write is
-SQLite's business (write-ahead log, synchronous=FULL); the order is ours.  Batches that are queued
-while a transaction runs go into the next one together (group commit), for the disk's sync is what
-costs: a few milliseconds on an SSD, up to 0.4 s on an SD card.  **An error poisons the store**: after
-a failed sync nobody knows what is on the disk, so nothing is retried.
+**When a commit's Deferred fires, the batch and all before it survive a power cut.**  A torn write
+is SQLite's business (write-ahead log, synchronous=FULL); the order is ours.  Batches that are
+queued while a transaction runs go into the next one together (group commit), for the disk's sync is
+what costs: a few milliseconds on an SSD, up to 0.4 s on an SD card.  **An error poisons the
+store**: after a failed sync nobody knows what is on the disk, so nothing is retried.
 """
 
 import sqlite3

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +81,7 @@ def test_deferreds_fire_in_the_order_of_the_calls(store: SqliteStore, reactor: T
     commits = []
     for number in range(50):
         commit = store.commit([(b"key", b"%d" % number)])
-        commit.addCallback(lambda _, number=number: fired.append(number))
+        commit.addCallback(partial(lambda number, _: fired.append(number), number))
         commits.append(commit)
     reactor.run_until(*commits)
     assert fired == list(range(50))
