@@ -16,8 +16,9 @@ PACKAGE = ROOT / "nanoboost"
 FLOOR = {
     **dict.fromkeys(("ids", "errors", "core", "config"), 0),
     **dict.fromkeys(("wire", "runtime"), 1),
+    **dict.fromkeys(("plan", "frontier", "nas", "net", "world"), 2),
     **dict.fromkeys(
-        ("plan", "frontier", "nano", "graph", "code", "tools", "nas", "net", "world"), 2
+        ("params", "template", "fields", "nano", "freeze", "graph", "code", "tools"), 2
     ),
     **dict.fromkeys(("gossip", "consensus", "master", "agent"), 3),
     **dict.fromkeys(("node", "front"), 4),
