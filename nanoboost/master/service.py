@@ -9,6 +9,7 @@ from typing import Protocol
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -45,7 +46,7 @@ from nanoboost.master.pipeline import Pipeline
 from nanoboost.master.report import AgentView
 from nanoboost.nas.messages import Published
 from nanoboost.net.pump import Pump
-from nanoboost.plan import decode_plan
+from nanoboost.plan import Plan, plan_reading
 from nanoboost.runtime import Runtime
 from nanoboost.wire.messages import AgentHello, JobSummary, TaskDone
 from nanoboost.wire.records import FrontierSet, JobEntry, Record
@@ -183,8 +184,7 @@ class Master(Service):
                     lambda failure: self._unread(term, failure),
                 )
             case ReadPlan(job, digest):
-                plan = self._nas.read_plan(digest).addCallback(decode_plan, digest)
-                plan.addCallbacks(
+                Deferred.fromCoroutine(self._read_plan(digest)).addCallbacks(
                     lambda found: self._pump.feed(PlanRead(job, digest, found)),
                     lambda failure: self._failed(job, Chore.PLAN, failure),
                 )
@@ -192,6 +192,15 @@ class Master(Service):
                 self._watch(self._nas.publish(results), job, Chore.PUBLISH)
             case CleanJob(job):
                 self._watch(self._nas.clean(job), job, Chore.CLEAN)
+
+    async def _read_plan(self, digest: str) -> Plan:
+        """Decode a part a turn of the reactor: heartbeats go on meanwhile."""
+        plan = None
+        for plan in plan_reading(await self._nas.read_plan(digest), digest):
+            if plan is None:
+                await deferLater(self._clock, 0)
+        assert plan is not None, "the last that is read is the plan"
+        return plan
 
     def _propose(self, term: int, record: Record) -> None:
         if isinstance(record, FrontierSet):

@@ -115,6 +115,7 @@ class World:
 
     def answer(self, question: Any) -> Any:
         self.master.answer(self.client, question)
+        self.clock.advance(0)  # the plan is decoded a part a turn
         self.commit()
         return self.client.heard[-1]
 

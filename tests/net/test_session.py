@@ -1,6 +1,7 @@
 """Sessions: Hello, messages, signs of life, and whatever a peer can do wrong."""
 
 import re
+from itertools import count
 from typing import cast
 
 import pytest
@@ -328,6 +329,17 @@ def test_an_idle_session_stays_open_and_says_little(network: Network, told: Told
     assert session.state is State.OPEN
     beats = (len(halves(network)[0].written) - before) / len(pack(CATALOG.encode(Keepalive())))
     assert 9 <= beats <= 11
+
+
+def test_an_idle_session_stays_open_though_time_passes_within_a_step(
+    network: Network, told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A real clock has moved on when the Hello has been read: that is no unanswered question."""
+    now, looks = network.seconds, count()
+    monkeypatch.setattr(network, "seconds", lambda: now() + next(looks) * 1e-6)
+    session = dialled(network, Told())
+    run(network, 100)
+    assert session.state is State.OPEN
 
 
 def test_a_session_in_use_notices_dead_air_soon(network: Network, told: Told) -> None:

@@ -1,0 +1,417 @@
+"""Raft cores in virtual time over a bad network and honest disks, watched after every step.
+
+The same seed gives the same run.  What was written and not yet synced is lost in a crash (a prefix
+of it may survive).  The checks are Raft's own five properties and the order of disk and promise.
+"""
+
+import heapq
+from collections.abc import Callable, Iterable
+from random import Random
+from typing import Any
+
+from nanoboost.config import ConsensusTiming
+from nanoboost.consensus.autopilot import PeerView
+from nanoboost.consensus.effects import (
+    Apply,
+    ChangeAsked,
+    ConfigurationSettled,
+    LeaveFinished,
+    PeersChanged,
+    Persist,
+    Persisted,
+    Proposed,
+    ReadAsked,
+    ReadReady,
+    ReadRefused,
+    Received,
+    Restore,
+    Send,
+    SnapshotTaken,
+    TakeSnapshot,
+)
+from nanoboost.consensus.membership import Change
+from nanoboost.consensus.messages import Appended, Entry, HardState, Snapshot, Vote, check
+from nanoboost.consensus.raft import Raft
+from nanoboost.consensus.state import NOTHING, Stored
+from nanoboost.core import Woke
+from nanoboost.ids import NodeId
+
+TIMING = ConsensusTiming(0.05, 0.3, 0.6, 2.0, 0.5, 30.0, 600.0, 60.0)
+CLUSTER = "c" * 16
+
+
+def node_id(number: int) -> NodeId:
+    return NodeId(f"{number:016x}")
+
+
+class Disk:
+    """What survives a power cut, and what is on its way there."""
+
+    def __init__(self) -> None:
+        self.hard_state: HardState = NOTHING.hard_state
+        self.snapshot: Snapshot | None = None
+        self.entries: dict[int, Entry] = {}
+        self.pending: list[Persist] = []
+
+    def sync(self, count: int) -> None:
+        """The first `count` pending writes are durable."""
+        for persist in self.pending[:count]:
+            if persist.hard_state is not None:
+                was, is_now = self.hard_state, persist.hard_state
+                assert is_now.term >= was.term, "a term never goes back"
+                if is_now.term == was.term:
+                    assert was.vote in ("", is_now.vote), "one vote a term"
+                self.hard_state = is_now
+            if persist.snapshot is not None:
+                self.snapshot = persist.snapshot
+            self.entries.update({entry.index: entry for entry in persist.entries})
+            for index in [each for each in self.entries if not self._is_kept(each, persist)]:
+                del self.entries[index]
+        del self.pending[:count]
+
+    @staticmethod
+    def _is_kept(index: int, persist: Persist) -> bool:
+        return persist.first <= index <= persist.last
+
+    def has(self, index: int, term: int) -> bool:
+        if index in self.entries:
+            return self.entries[index].term == term
+        return self.snapshot is not None and index <= self.snapshot.index
+
+    def stored(self) -> Stored:
+        entries = tuple(self.entries[index] for index in sorted(self.entries))
+        return Stored(self.hard_state, self.snapshot, entries)
+
+
+class Node:
+    """One node: its core while it is up, its disk always."""
+
+    def __init__(self, name: NodeId, *, is_founder: bool) -> None:
+        self.name = name
+        self.is_founder = is_founder
+        self.disk = Disk()
+        self.raft: Raft | None = None
+        self.life = 0
+        self.applied: list[bytes] = []
+        self.checked_commit = 0
+        self.disk_delay = (0.0005, 0.003)
+        self.has_left = False
+        self.settled: list[Any] = []
+
+    @property
+    def core(self) -> Raft:
+        assert self.raft is not None, f"{self.name} is down"
+        return self.raft
+
+
+class Cluster:
+    """`count` nodes, the first of which founds the cluster."""
+
+    def __init__(self, count: int, seed: int = 1) -> None:
+        self.rng = Random(seed)
+        self.now = 0.0
+        self.nodes = {node_id(n): Node(node_id(n), is_founder=n == 0) for n in range(count)}
+        self.delay = (0.0005, 0.002)
+        self.loss = 0.0
+        self.duplication = 0.0
+        self.cut: set[tuple[NodeId, NodeId]] = set()
+        self.sent: list[tuple[NodeId, NodeId, Any]] = []
+        self.drop: Callable[[NodeId, NodeId, Any], bool] = lambda sender, to, message: False
+        self._queue: list[tuple[float, int, Callable[[], None]]] = []
+        self._count = 0
+        self._proposals = 0
+        # The ghosts of history:
+        self.leaders: dict[int, NodeId] = {}
+        self.committed: list[Entry] = []
+        self.seen: dict[tuple[int, int], tuple[int | None, bytes]] = {}
+        self.reads: dict[int, int] = {}
+        self.reads_ready: list[int] = []
+        self.reads_refused: list[int] = []
+        for name in self.nodes:
+            self.start(name)
+
+    # --- control ---------------------------------------------------------------------------------
+
+    def start(self, name: NodeId) -> None:
+        node = self.nodes[name]
+        assert node.raft is None
+        node.life += 1
+        node.applied = []
+        node.checked_commit = 0
+        node.raft = Raft(
+            name,
+            CLUSTER,
+            TIMING,
+            Random(self.rng.getrandbits(64)),
+            self.now,
+            node.disk.stored(),
+            is_founder=node.is_founder,
+        )
+        self.poke(name, Woke())
+
+    def crash(self, name: NodeId) -> None:
+        node = self.nodes[name]
+        node.disk.sync(self.rng.randint(0, len(node.disk.pending)))
+        node.disk.pending = []
+        node.raft = None
+        node.life += 1
+
+    def partition(self, *sides: Iterable[NodeId]) -> None:
+        side_of = {name: n for n, side in enumerate(sides) for name in side}
+        self.cut = {(a, b) for a in self.nodes for b in self.nodes if side_of[a] != side_of[b]}
+
+    def heal(self) -> None:
+        self.cut = set()
+
+    def poke(self, name: NodeId, event: Any) -> None:
+        """One step of one node, its effects, and all checks."""
+        node = self.nodes[name]
+        if node.raft is None:
+            return
+        if isinstance(event, Received):
+            check(event.message)
+        effects = node.raft.step(self.now, event)
+        self._check(node)
+        for effect in effects:
+            self._perform(node, effect)
+
+    def run(self, seconds: float) -> None:
+        end = self.now + seconds
+        while self._next(end):
+            pass
+        self.now = end
+
+    def run_until(self, condition: Callable[[], Any], seconds: float = 20.0) -> None:
+        end = self.now + seconds
+        while not condition():
+            assert self._next(end), f"not within {seconds} s"
+
+    def _next(self, end: float) -> bool:
+        """The next thing that happens, if it happens before `end`."""
+        wakes = [
+            (max(due, self.now), name)
+            for name, node in self.nodes.items()
+            if node.raft is not None and (due := node.raft.deadline()) is not None
+        ]
+        wake = min(wakes, default=(end + 1, NodeId("")))
+        if self._queue and self._queue[0][0] <= wake[0]:
+            if self._queue[0][0] > end:
+                return False
+            self.now, _, call = heapq.heappop(self._queue)
+            call()
+        elif wake[0] > end:
+            return False
+        else:
+            self.now = wake[0]
+            self.poke(wake[1], Woke())
+        return True
+
+    def _later(self, delay: float, call: Callable[[], None]) -> None:
+        self._count += 1
+        heapq.heappush(self._queue, (self.now + delay, self._count, call))
+
+    # --- what tests ask --------------------------------------------------------------------------
+
+    @property
+    def up(self) -> list[NodeId]:
+        return [name for name, node in self.nodes.items() if node.raft is not None]
+
+    def leader(self) -> NodeId | None:
+        """The leader of the highest term, if it is up."""
+        leading = [
+            (node.raft.state.term, name)
+            for name, node in self.nodes.items()
+            if node.raft is not None and node.raft.state.is_leader
+        ]
+        return max(leading)[1] if leading else None
+
+    def await_leader(self) -> NodeId:
+        def ready() -> bool:
+            leader = self.leader()
+            return leader is not None and self.nodes[leader].core.state.has_committed_in_term
+
+        self.run_until(ready)
+        leader = self.leader()
+        assert leader is not None
+        return leader
+
+    def propose(self, data: bytes | None = None) -> bytes | None:
+        leader = self.leader()
+        if leader is None:
+            return None
+        self._proposals += 1
+        data = data or b"%d" % self._proposals
+        raft = self.nodes[leader].core
+        if not raft.may_propose(raft.state.term, len(data)):
+            return None
+        self.poke(leader, Proposed(raft.state.term, data))
+        return data
+
+    def commit(self, data: bytes | None = None) -> bytes:
+        """Propose until something commits."""
+        wanted: list[bytes] = []
+
+        def is_committed() -> bool:
+            if not wanted or self.leader() is None:
+                proposed = self.propose(data)
+                if proposed is not None:
+                    wanted.append(proposed)
+            return any(entry.data in wanted for entry in self.committed)
+
+        self.run_until(is_committed)
+        return wanted[-1]
+
+    def change(self, voters: Iterable[NodeId], learners: Iterable[NodeId] = ()) -> None:
+        leader = self.leader()
+        if leader is not None:
+            index = self.nodes[leader].core.state.membership.effective_index
+            wanted = Change(tuple(sorted(voters)), tuple(sorted(learners)), index)
+            self.poke(leader, ChangeAsked(wanted))
+
+    def become(self, voters: Iterable[NodeId], learners: Iterable[NodeId] = ()) -> NodeId:
+        """Change the configuration, and wait until everybody in it knows."""
+        voters, learners = tuple(sorted(voters)), tuple(sorted(learners))
+        self.await_leader()
+        self.change(voters, learners)
+
+        def done() -> bool:
+            states = [self.nodes[name].core.state for name in (*voters, *learners)]
+            return all(
+                (each.configuration.voters, each.configuration.outgoing) == (voters, ())
+                and each.configuration.learners == learners
+                and each.is_configuration_committed
+                for each in states
+            )
+
+        self.run_until(done)
+        return self.await_leader()
+
+    def read(self, name: NodeId) -> int:
+        ticket = len(self.reads) + 1
+        self.reads[ticket] = len(self.committed)
+        self.poke(name, ReadAsked(ticket))
+        return ticket
+
+    def gossip(self, live: Iterable[NodeId], dead: Iterable[NodeId] = ()) -> None:
+        """Tell every node who is there, as of now."""
+        peers = {name: PeerView(name, "alive", self.now, True) for name in live}
+        peers |= {name: PeerView(name, "dead", self.now, True) for name in dead}
+        for name in self.up:
+            self.poke(name, PeersChanged(peers))
+
+    # --- effects ---------------------------------------------------------------------------------
+
+    def _perform(self, node: Node, effect: Any) -> None:
+        match effect:
+            case Send(to, message):
+                self._check_promise(node, to, message)
+                self._transmit(node.name, to, message)
+            case Persist():
+                self._check_log(node, effect)
+                node.disk.pending.append(effect)
+                self._sync_later(node, effect.token)
+            case Apply(entries):
+                for entry in entries:
+                    ghost = self.committed[entry.index - 1]
+                    assert entry == ghost, "all apply the same"
+                    assert len(node.applied) == entry.index - 1, "in order, without gaps"
+                    node.applied.append(entry.data)
+            case Restore(snapshot):
+                node.applied = snapshot.data.split(b"\0") if snapshot.data else []
+                ghost_data = [each.data for each in self.committed[: snapshot.index]]
+                assert node.applied == ghost_data
+            case TakeSnapshot(index):
+                assert index == len(node.applied)
+                data = b"\0".join(node.applied)
+                self._later(0.0, self._to(node, SnapshotTaken(index, data)))
+            case ReadReady(ticket):
+                assert len(node.applied) >= self.reads[ticket], "a stale read"
+                self.reads_ready.append(ticket)
+            case ReadRefused(ticket):
+                self.reads_refused.append(ticket)
+            case LeaveFinished():
+                node.has_left = True
+            case ConfigurationSettled(configuration):
+                node.settled.append(configuration)
+
+    def _to(self, node: Node, event: Any) -> Callable[[], None]:
+        """An event for the node in its present life."""
+        life = node.life
+        return lambda: self.poke(node.name, event) if node.life == life else None
+
+    def _sync_later(self, node: Node, token: int) -> None:
+        life = node.life
+
+        def synced() -> None:
+            if node.life == life:
+                done = sum(each.token <= token for each in node.disk.pending)
+                node.disk.sync(done)
+                self.poke(node.name, Persisted(token))
+
+        self._later(self.rng.uniform(*node.disk_delay), synced)
+
+    def _transmit(self, sender: NodeId, to: NodeId, message: Any) -> None:
+        self.sent.append((sender, to, message))
+        assert to != sender
+        if to not in self.nodes or (sender, to) in self.cut or self.drop(sender, to, message):
+            return
+        if self.rng.random() < self.loss:
+            return
+        for _ in range(1 + (self.rng.random() < self.duplication)):
+            self._later(
+                self.rng.uniform(*self.delay), lambda: self.poke(to, Received(sender, message))
+            )
+
+    # --- checks ----------------------------------------------------------------------------------
+
+    def _check_promise(self, node: Node, to: NodeId, message: Any) -> None:
+        """Nothing is promised that a power cut could take back."""
+        if not getattr(message, "is_pre", False):
+            assert node.disk.hard_state.term >= message.term
+        if isinstance(message, Vote) and message.is_granted and not message.is_pre:
+            if node.disk.hard_state.term == message.term:
+                assert node.disk.hard_state.vote == to
+        if isinstance(message, Appended) and node.disk.hard_state.term == message.term:
+            disk = node.disk
+            snapshot = disk.snapshot.index if disk.snapshot else 0
+            assert message.index <= max([snapshot, *disk.entries])
+
+    def _check_log(self, node: Node, persist: Persist) -> None:
+        """Log matching: index and term determine the entry and the one before it."""
+        for entry in persist.entries:
+            before = node.core.state.log.term_at(entry.index - 1)
+            name = (entry.index, entry.term)
+            found = self.seen.setdefault(name, (before, entry.data))
+            assert found[1] == entry.data
+            assert before is None or found[0] in (None, before)
+
+    def _check(self, node: Node) -> None:
+        state = node.core.state
+        log = state.log
+        assert log.applied <= log.commit <= log.last_index
+        assert log.durable <= log.last_index
+        if state.is_leader:
+            first = self.leaders.setdefault(state.term, node.name)
+            assert first == node.name, "one leader a term"
+            if log.last_index >= state.term_start and log.commit < state.term_start:
+                self._check_completeness(node)
+        while node.checked_commit < log.commit:
+            index = node.checked_commit = max(node.checked_commit + 1, log.base_index)
+            term = log.term_at(index)
+            assert term is not None
+            if index > len(self.committed):
+                (entry,) = log.between(index, index)
+                self.committed.append(entry)
+                if state.is_leader:
+                    holders = {n.name for n in self.nodes.values() if n.disk.has(index, term)}
+                    # The configuration in force may have followed the commit in the same step.
+                    assert state.membership.at(index).has_quorum(
+                        holders
+                    ) or state.configuration.has_quorum(holders), "committed means durable"
+            assert self.committed[index - 1].term == term, "what is committed never changes"
+
+    def _check_completeness(self, node: Node) -> None:
+        log = node.core.state.log
+        for entry in self.committed[log.base_index :]:
+            if entry.term < node.core.state.term:
+                assert log.term_at(entry.index) == entry.term, "leader completeness"

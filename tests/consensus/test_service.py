@@ -1,0 +1,392 @@
+"""The shell: several nodes over one virtual clock, stores in memory, messages through the codec."""
+
+import random
+from collections.abc import Callable
+from typing import Any, cast
+
+import pytest
+from attrs import define, field
+from twisted.internet.defer import Deferred, fail
+from twisted.internet.task import Clock
+from twisted.logger import ILogObserver, globalLogPublisher
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from nanoboost.config import PROFILES
+from nanoboost.consensus.autopilot import PeerView
+from nanoboost.consensus.messages import RAFT, AppendEntries, Entry, EntryKind, Route
+from nanoboost.consensus.service import RECORD_BYTES_MAX, Consensus, MastershipChange, RaftStatus
+from nanoboost.consensus.store import RaftStore
+from nanoboost.errors import LocalError, RemoteError, UserError
+from nanoboost.frontier import Frontier
+from nanoboost.ids import Attempt, JobId, NodeId, TaskId
+from nanoboost.runtime import Runtime
+from nanoboost.wire.codec import Catalog
+from nanoboost.wire.messages import JobState
+from nanoboost.wire.records import FrontierSet, JobEnded, JobSubmitted, Record
+
+TIMING = PROFILES["lan"].consensus
+CATALOG = Catalog(RAFT)
+JOB = JobId("film-1")
+STEP_S = 0.005
+
+
+class MemoryStore:
+    """A `DurableStore`: a commit is durable a moment later, unless the disk fails."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self.pairs: dict[bytes, bytes] = {}
+        self.broken = False
+        self.commits = 0
+
+    def load(self, prefix: bytes) -> list[tuple[bytes, bytes]]:
+        return sorted(pair for pair in self.pairs.items() if pair[0].startswith(prefix))
+
+    def commit(self, writes: Any) -> "Deferred[None]":
+        if self.broken:
+            return fail(OSError("the disk is gone"))
+        self.commits += 1
+        done: Deferred[None] = Deferred()
+
+        def sync() -> None:
+            for key, value in writes:
+                if value is None:
+                    self.pairs.pop(key, None)
+                else:
+                    self.pairs[key] = value
+            done.callback(None)
+
+        self._clock.callLater(0.001, sync)
+        return done
+
+    def close(self) -> "Deferred[None]":
+        raise NotImplementedError
+
+
+@define
+class FakeSecurity:
+    cluster: str = "c" * 16
+
+
+@define
+class FakeRuntime:
+    reactor: Clock
+    store: MemoryStore
+    seed: str
+    security: FakeSecurity = field(factory=FakeSecurity)
+
+    def rng(self, name: str) -> random.Random:
+        return random.Random(f"{self.seed}/{name}")
+
+
+@define
+class Seat:
+    """One node and what it reported."""
+
+    name: NodeId
+    runtime: FakeRuntime
+    changes: list[MastershipChange] = field(factory=list)
+    committed: list[tuple[int, Record]] = field(factory=list)
+    crashes: list[Failure] = field(factory=list)
+    node: Consensus | None = None
+
+    @property
+    def service(self) -> Consensus:
+        assert self.node is not None
+        return self.node
+
+
+class Table:
+    """Some nodes that hear one another; who sits there is alive."""
+
+    def __init__(self, count: int) -> None:
+        self.clock = Clock()
+        self.seats: dict[NodeId, Seat] = {}
+        for number in range(count):
+            name = NodeId(f"{number:016x}")
+            runtime = FakeRuntime(self.clock, MemoryStore(self.clock), name)
+            self.seats[name] = Seat(name, runtime)
+        for name in self.seats:
+            self.sit_down(name)
+
+    def sit_down(self, name: NodeId) -> None:
+        seat = self.seats[name]
+        node = seat.node = Consensus(
+            name,
+            TIMING,
+            cast("Runtime", seat.runtime),
+            lambda to, message: self._send(name, to, message),
+            seat.changes.append,
+            lambda term, record: seat.committed.append((term, record)),
+            seat.crashes.append,
+            found=name == NodeId("0" * 16),
+        )
+        node.startService()
+        self._gossip()
+
+    def stand_up(self, name: NodeId) -> None:
+        self.seats[name].service.stopService()
+        self.seats[name].node = None
+        self._gossip()
+
+    def _gossip(self) -> None:
+        now = self.clock.seconds()
+        peers = {
+            name: PeerView(name, "alive" if seat.node else "dead", now, True)
+            for name, seat in self.seats.items()
+        }
+        for seat in self.seats.values():
+            if seat.node is not None:
+                seat.node.members_changed(peers)
+
+    def _send(self, sender: NodeId, to: NodeId, message: object) -> None:
+        data = CATALOG.encode(message)
+
+        def arrive() -> None:
+            node = self.seats[to].node
+            if node is not None:
+                node.receive(sender, CATALOG.decode(data))
+
+        self.clock.callLater(0.001, arrive)
+
+    def run(self, seconds: float) -> None:
+        for _ in range(round(seconds / STEP_S)):
+            self.clock.advance(STEP_S)
+
+    def run_until(self, condition: Callable[[], Any], seconds: float = 10.0) -> float:
+        start = self.clock.seconds()
+        while not condition():
+            assert self.clock.seconds() < start + seconds, f"not within {seconds} s"
+            self.clock.advance(STEP_S)
+        return self.clock.seconds() - start
+
+    def master(self) -> Seat | None:
+        masters = [
+            seat
+            for seat in self.seats.values()
+            if seat.node is not None and seat.node.status.is_master
+        ]
+        return max(masters, key=lambda seat: seat.service.status.term) if masters else None
+
+    def voters(self) -> int:
+        master = self.master()
+        parts = master.service.status.parts if master else {}
+        return list(parts.values()).count("voter")
+
+    def await_master(self) -> Seat:
+        self.run_until(self.master)
+        master = self.master()
+        assert master is not None
+        return master
+
+
+def submitted(job: JobId = JOB) -> JobSubmitted:
+    return JobSubmitted(job, "film", "a" * 64, "b" * 64, 0, 4)
+
+
+def frontier(*tasks: int) -> bytes:
+    made = Frontier.empty(4)
+    for task in tasks:
+        made.finish(TaskId(task), Attempt(1, 1))
+    return made.encode()
+
+
+def result_of(deferred: "Deferred[Any]") -> list[Any]:
+    found: list[Any] = []
+    deferred.addBoth(found.append)
+    return found
+
+
+def test_a_node_alone_is_master_at_once_and_its_records_survive_a_restart() -> None:
+    table = Table(1)
+    seat = table.await_master()
+    term = seat.service.status.term
+    assert seat.changes[-1] == MastershipChange(term, seat.name, True)
+    assert table.clock.seconds() < TIMING.election_s_min
+    record = submitted()
+    assert seat.service.propose(term, record)
+    assert seat.service.set_frontier(term, JOB, frontier(0, 2))
+    table.run(0.1)
+    assert seat.committed == [(term, record), (term, FrontierSet(JOB, frontier(0, 2)))]
+
+    table.stand_up(seat.name)
+    seat.committed.clear()
+    table.sit_down(seat.name)
+    table.await_master()
+    entries = result_of(seat.service.get_frontier())
+    table.run(0.2)
+    (entry,) = entries[0]
+    assert entry.submitted == record
+    assert Frontier.decode(entry.frontier, 4).done_count == 2
+    assert [each for _, each in seat.committed] == [record, FrontierSet(JOB, frontier(0, 2))]
+
+
+def test_three_nodes_have_three_voters_within_a_few_seconds_and_survive_one_loss() -> None:
+    table = Table(3)
+    counts: set[int] = set()
+
+    @implementer(ILogObserver)
+    def observer(event: dict[str, Any]) -> None:
+        if event.get("event") == "voters":
+            counts.add(event["count"])
+
+    globalLogPublisher.addObserver(observer)
+    try:
+        assert table.run_until(lambda: table.voters() == 3) < 4.0
+        table.run(0.5)
+    finally:
+        globalLogPublisher.removeObserver(observer)
+    assert counts == {1, 3}, "never two"
+    first = table.await_master()
+    assert first.service.status == RaftStatus(
+        True, first.name, 2, 1, dict.fromkeys(table.seats, "voter")
+    )
+    assert first.service.propose(2, submitted())
+    table.run(0.3)
+    table.stand_up(first.name)
+    took = table.run_until(table.master)
+    assert took < 1.5
+    second = table.await_master()
+    assert second is not first
+    assert second.changes[-1].is_me
+    entries = result_of(second.service.get_frontier())
+    table.run(0.2)
+    assert [entry.submitted for entry in entries[0]] == [submitted()]
+    assert [record for _, record in second.committed] == [submitted()]
+    table.run(TIMING.election_s_min)
+    assert second.service.status.survives == 0
+
+
+def test_who_is_not_master_refuses_proposals_and_reads() -> None:
+    table = Table(2)
+    master = table.await_master()
+    (other,) = (seat for seat in table.seats.values() if seat is not master)
+    term = master.service.status.term
+    assert not other.service.propose(term, submitted())
+    assert not master.service.propose(term - 1, submitted())
+    (failure,) = result_of(other.service.get_frontier())
+    assert failure.check(LocalError)
+
+
+def test_a_record_that_fits_in_no_frame_is_refused() -> None:
+    table = Table(1)
+    master = table.await_master()
+    record = JobEnded(JOB, JobState.FAILED, "x" * RECORD_BYTES_MAX)
+    assert not master.service.propose(master.service.status.term, record)
+
+
+def test_a_master_without_a_quorum_steps_down_and_fails_its_reads() -> None:
+    table = Table(3)
+    table.run_until(lambda: table.voters() == 3)
+    table.run(0.5)
+    master = table.await_master()
+    for name in table.seats:
+        if name != master.name:
+            table.stand_up(name)
+    reads = result_of(master.service.get_frontier())
+    table.run_until(lambda: not master.service.status.is_master, 1.0)
+    assert reads[0].check(LocalError)
+    assert not master.changes[-1].is_me
+
+
+def test_a_disk_that_fails_stops_the_node() -> None:
+    table = Table(1)
+    seat = table.await_master()
+    table.run(0.1)
+    seat.runtime.store.broken = True
+    assert seat.service.propose(seat.service.status.term, submitted())
+    (crash,) = seat.crashes
+    assert crash.check(OSError)
+    assert seat.committed == []
+    assert table.clock.getDelayedCalls() == []
+
+
+def test_a_node_alone_leaves_at_once() -> None:
+    table = Table(1)
+    seat = table.await_master()
+    assert result_of(seat.service.leave()) == [None]
+
+
+@pytest.mark.parametrize("is_master", [True, False])
+def test_a_voter_that_leaves_is_out_within_a_moment_and_work_goes_on(is_master: bool) -> None:
+    table = Table(4)
+    table.run_until(lambda: table.voters() == 3)
+    table.run(3.0)
+    master = table.await_master()
+    parts = master.service.status.parts
+    assert sorted(parts.values()) == ["learner", "voter", "voter", "voter"]
+    leaver = next(
+        table.seats[name]
+        for name, part in parts.items()
+        if part == "voter" and (name == master.name) is is_master
+    )
+    left = result_of(leaver.service.leave())
+    assert table.run_until(lambda: left) < 1.0
+    table.stand_up(leaver.name)
+    assert table.run_until(table.master) < 0.2, "handed over, not timed out"
+    assert table.voters() == 3
+    heir = table.await_master()
+    assert leaver.name not in heir.service.status.parts
+
+
+def test_one_of_two_nodes_leaves_and_the_other_goes_on() -> None:
+    table = Table(2)
+    table.run(4.0)
+    master = table.await_master()
+    assert master.service.propose(master.service.status.term, submitted())
+    table.run(0.2)
+    left = result_of(master.service.leave())
+    assert table.run_until(lambda: left) < 2.0
+    table.stand_up(master.name)
+    heir = table.await_master()
+    assert heir is not master
+    entries = result_of(heir.service.get_frontier())
+    table.run(0.3)
+    assert [entry.submitted for entry in entries[0]] == [submitted()]
+
+
+def test_proposals_made_while_being_told_something_are_taken() -> None:
+    """The master proposes from inside `committed` and `mastership_changed`."""
+    table = Table(1)
+    seat = table.seats[NodeId("0" * 16)]
+    table.stand_up(seat.name)
+    second = submitted(JobId("film-2"))
+
+    class Eager(list[tuple[int, Record]]):
+        def append(self, told: tuple[int, Record]) -> None:
+            super().append(told)
+            if len(self) == 1:
+                assert seat.service.propose(told[0], second)
+
+    seat.committed = Eager()
+    table.sit_down(seat.name)
+    table.await_master()
+    assert seat.service.propose(seat.service.status.term, submitted())
+    table.run(0.1)
+    assert [record for _, record in seat.committed] == [submitted(), second]
+
+
+def test_what_no_leader_can_have_said_is_the_peers_fault() -> None:
+    table = Table(1)
+    node = table.await_master().service
+    route = Route("c" * 16, 1, NodeId("0" * 16))
+    entry = Entry(7, 9, EntryKind.NOOP, b"")
+    with pytest.raises(RemoteError):
+        node.receive(NodeId("f" * 16), AppendEntries(route, 9, 2, 1, (entry,), 0))
+
+
+def test_a_heartbeat_between_three_idle_nodes_writes_nothing() -> None:
+    table = Table(3)
+    table.run_until(lambda: table.voters() == 3)
+    table.run(1.0)
+    before = [seat.runtime.store.commits for seat in table.seats.values()]
+    table.run(3.0)
+    assert [seat.runtime.store.commits for seat in table.seats.values()] == before
+
+
+def test_a_state_of_another_kind_is_refused_in_one_line() -> None:
+    store = MemoryStore(Clock())
+    store.pairs[b"raft/term"] = b"nonsense"
+    with pytest.raises(UserError, match="move the state directory away"):
+        RaftStore(store).load()

@@ -1,0 +1,98 @@
+"""Controls: each checker sees what it is for, and does not see what is allowed."""
+
+import hashlib
+from collections.abc import Callable
+
+import pytest
+
+from nanoboost.frontier import Frontier
+from nanoboost.ids import Attempt, JobId, NodeId, TaskId
+from nanoboost.wire.messages import JobState
+from nanoboost.wire.records import JobEntry, JobSubmitted
+from simulations.checkers.frontiers import AttemptsAreUnique, FinishedIsForEver
+from simulations.checkers.judge import Broken, Checker
+from simulations.checkers.masters import (
+    CutOffMasterCommitsNothing,
+    NobodyObeysAnOldMaster,
+    OneMasterATerm,
+)
+from simulations.kernel.journal import Record
+
+IDS = {NodeId("a"): "one", NodeId("b"): "other"}
+
+
+def said(node: str, event: str, **facts: object) -> Record:
+    return Record(0, node, event, dict(facts))
+
+
+def master(node: str, term: int) -> Record:
+    name = next(each for each in IDS if IDS[each] == node)
+    return said(node, "mastership", term=term, master=name, is_me=True)
+
+
+def execute(term: int, n: int = 1, task: int = 3) -> Record:
+    return said("one", "execute", job="j", task=task, attempt=f"{term}.{n}", term=term)
+
+
+def started(node: str, attempt: str) -> Record:
+    return said(node, "started", job="j", task=3, attempt=attempt)
+
+
+def finished(node: str, attempt: str) -> Record:
+    return said(node, "finished", job="j", task=3, attempt=attempt)
+
+
+def minority() -> Checker:
+    checker = CutOffMasterCommitsNothing()
+    checker.minority = ("one",)
+    return checker
+
+
+ALLOWED: list[tuple[Callable[[], Checker], list[Record]]] = [
+    (lambda: OneMasterATerm(IDS), [master("one", 1), master("other", 2), master("one", 1)]),
+    (NobodyObeysAnOldMaster, [started("one", "2.1"), started("other", "1.9")]),
+    (FinishedIsForEver, [master("one", 2), execute(2), finished("one", "2.1"), execute(1)]),
+    (FinishedIsForEver, [master("one", 2), finished("one", "2.1"), finished("one", "2.1")]),
+    (AttemptsAreUnique, [execute(1, 1), started("one", "1.1"), execute(1, 2), execute(2, 1)]),
+    (minority, [finished("other", "1.1"), execute(1)]),
+]
+FORBIDDEN: list[tuple[Callable[[], Checker], list[Record]]] = [
+    (lambda: OneMasterATerm(IDS), [master("one", 1), master("other", 1)]),
+    (NobodyObeysAnOldMaster, [started("one", "2.1"), started("one", "1.9")]),
+    (FinishedIsForEver, [master("one", 2), finished("one", "2.1"), execute(2, 2)]),
+    (FinishedIsForEver, [master("one", 2), finished("one", "2.1"), execute(3)]),
+    (FinishedIsForEver, [master("one", 2), finished("one", "2.1"), finished("one", "2.2")]),
+    (AttemptsAreUnique, [execute(1, 1), execute(1, 1)]),
+    (AttemptsAreUnique, [started("one", "1.1"), started("other", "1.1")]),
+    (minority, [finished("one", "1.1")]),
+]
+
+
+@pytest.mark.parametrize(("checker", "records"), ALLOWED)
+def test_what_is_right_passes(checker: Callable[[], Checker], records: list[Record]) -> None:
+    one = checker()
+    for record in records:
+        one.saw(record)
+    one.end()
+
+
+@pytest.mark.parametrize(("checker", "records"), FORBIDDEN)
+def test_what_is_wrong_is_seen(checker: Callable[[], Checker], records: list[Record]) -> None:
+    one = checker()
+    for record in records[:-1]:
+        one.saw(record)
+    with pytest.raises(Broken):
+        one.saw(records[-1])
+
+
+def test_a_registry_holds_what_was_promised_or_is_seen() -> None:
+    frontier = Frontier.empty(5)
+    frontier.finish(TaskId(3), Attempt(2, 1))
+    digest = hashlib.sha256(b"").hexdigest()
+    job = JobSubmitted(JobId("j"), "J", digest, digest, 0, 5)
+    entry = JobEntry(job, JobState.RUNNING, "", frontier.encode())
+    checker = FinishedIsForEver()
+    checker.hold([entry], {("j", 3): "2.1"})
+    for promised in ({("j", 3): "2.2"}, {("j", 4): "2.1"}, {("k", 3): "2.1"}):
+        with pytest.raises(Broken):
+            checker.hold([entry], promised)
