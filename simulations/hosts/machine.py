@@ -1,0 +1,122 @@
+"""Machines, and the processes on them.
+
+**A machine outlives its processes**: an incarnation is one life of one process, with a reactor of
+its own; what it leaves behind is on the disk, in the network, and nowhere else.  A killed process
+is said goodbye to by its kernel; a machine without power says nothing.
+"""
+
+import hashlib
+from collections.abc import Callable
+
+from attrs import evolve
+
+from nanoboost.runtime import Host, Runtime
+from simulations.hosts.disk import Disk, DiskModel, SimStore
+from simulations.hosts.security import SimSecurity
+from simulations.kernel.world import SECOND, World
+from simulations.net.network import Network
+from simulations.net.reactor import SimReactor
+from simulations.procs.process import Process, Program
+
+EPOCH_S = 1_800_000_000
+
+HOST = Host(hostname="", cores=4, memory_mib=8192, speed=1.0)
+
+
+class Incarnation:
+    """One life of one process on a machine: the owner of all that it still has to do."""
+
+    def __init__(self, machine: "Machine", number: int) -> None:
+        self.name = machine.name
+        self.alive = True
+        self.machine = machine
+        self.number = number
+        self.reactor = SimReactor(machine.world, machine.kernel, self, self.spawn)
+        self.store = SimStore(machine.world, self, machine.disk)
+        self.children: dict[int, Process] = {}
+
+    def runtime(self, security: SimSecurity) -> Runtime:
+        """What the world gives to a node in this life."""
+        machine = self.machine
+        secret = f"{machine.world.seed}/{machine.name}/{self.number}".encode()
+        return Runtime(
+            reactor=self.reactor,
+            wall=lambda: EPOCH_S + machine.world.now / SECOND,
+            store=self.store,
+            security=security,
+            host=evolve(machine.facts, hostname=machine.name),
+            python=("python3",),
+            environment={"PATH": "/usr/bin"},
+            kill_group=self.kill_group,
+            scratch_dir=f"/{machine.name}/scratch",
+            seed=int.from_bytes(hashlib.blake2b(secret, digest_size=8).digest(), "big"),
+        )
+
+    def spawn(self, protocol: object, executable: str, arguments: list[str], *_: object) -> Process:
+        """Start a child process: `python -m MODULE ARGUMENTS`."""
+        assert arguments[1] == "-m", "only modules are run"
+        program = self.machine.programs[arguments[2]]
+        process = Process(self, self.machine.new_pid(), protocol, program, arguments[3:])
+        self.children[process.pid] = process
+        process.start()
+        return process
+
+    def kill_group(self, pid: int) -> None:
+        """End a child at once."""
+        if pid in self.children:
+            self.children[pid].killed()
+
+    def leftovers(self) -> list[str]:
+        """What this process still has, and should not when it has stopped in good order."""
+        sockets = self.machine.kernel.sockets.values()
+        return [
+            *(f"timer {timer}" for timer in self.reactor.getDelayedCalls()),
+            *(f"socket at {each.local}" for each in sockets if each.holder is self.reactor),
+            *(f"child {child.name}" for child in self.children.values()),
+        ]
+
+    def end(self, *, silently: bool) -> None:
+        """This life is over, with all of its children (the real ones die with their node too)."""
+        self.alive = False
+        for child in list(self.children.values()):
+            child.alive = False
+        self.store.crash()
+        for socket in list(self.machine.kernel.sockets.values()):
+            if socket.holder is self.reactor:
+                if silently:
+                    socket.vanish()
+                else:
+                    socket.close()
+
+
+class Machine:
+    """A machine with a name.  `programs` are what its Python can run, by module."""
+
+    def __init__(
+        self,
+        world: World,
+        network: Network,
+        name: str,
+        programs: dict[str, Callable[[Process], Program]],
+        *,
+        facts: Host = HOST,
+        disk: DiskModel | None = None,
+    ) -> None:
+        self.world = world
+        self.name = name
+        self.facts = facts
+        self.programs = programs
+        self.kernel = network.add(name)
+        self.disk = Disk(disk or DiskModel(), world.stream(f"disk/{name}"))
+        self.lives = 0
+        self._pid = 100
+
+    def new_pid(self) -> int:
+        """A process id that nobody has had here."""
+        self._pid += 1
+        return self._pid
+
+    def new_life(self) -> Incarnation:
+        """A new process."""
+        self.lives += 1
+        return Incarnation(self, self.lives)

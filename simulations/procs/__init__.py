@@ -1,0 +1,1 @@
+"""Simulated child processes and the NAS that they share."""
