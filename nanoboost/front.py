@@ -7,6 +7,7 @@ cluster as a whole are answered by any node from what its rooms know.
 from typing import TYPE_CHECKING, Any
 
 from nanoboost.gossip.members import Member
+from nanoboost.ids import NodeId
 from nanoboost.net.session import Session
 from nanoboost.wire.messages import GetStatus, Leave, NodeReport, NotMaster, StatusReport
 
@@ -45,7 +46,7 @@ class Front:
             request=request,
             cluster=node.runtime.security.cluster,
             node=node.me,
-            master=raft.leader or "",
+            master=raft.leader or NodeId(""),
             term=raft.term,
             survives=raft.survives,
             nas=node.config.nas_dir,

@@ -222,6 +222,7 @@ class Node(MultiService):
         self.agent.nas_changed(fit)
 
     def _refused(self, node: NodeId) -> None:
+        self.consensus.hint(node)
         self.gossip.hint(node)
         self.master.member_refused(node)
 

@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from attrs import evolve, frozen
+from attrs import frozen
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
@@ -31,6 +31,7 @@ from nanoboost.nas.layout import code_path, plan_path
 from nanoboost.net.credential import Credential
 from nanoboost.node import compose
 from nanoboost.plan import encode_plan, plan_digest
+from nanoboost.wire.codec import evolve
 from nanoboost.wire.messages import GetJob, JobReport, JobState, Submit, Submitted
 from nanoboost.world.real import real_runtime
 

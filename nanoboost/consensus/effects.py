@@ -58,6 +58,13 @@ class PeersChanged:
 
 
 @frozen
+class NodeGone:
+    """The host of `node` says that there is no such process any more."""
+
+    node: NodeId
+
+
+@frozen
 class ChangeAsked:
     """Change the configuration (what the autopilot finds goes the same way)."""
 
@@ -83,6 +90,7 @@ Event = (
     | ReadAsked
     | SnapshotTaken
     | PeersChanged
+    | NodeGone
     | ChangeAsked
     | TransferAsked
     | LeaveAsked

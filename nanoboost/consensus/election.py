@@ -45,6 +45,15 @@ class Election:
         if self._may_stand(now):
             self._ask(now)
 
+    def gone(self, now: float, node: NodeId) -> None:
+        """The process of `node` is gone.  If it led, nobody need wait for its silence; but not all
+        at once, or votes are split."""
+        state = self._state
+        if state.leader == node and not state.is_leader:
+            state.leader = None
+            wait_s = state.timing.election_s_min / 2 * state.rng.random()
+            state.election_due = min(state.election_due, now + wait_s)
+
     def told_to_stand(self, now: float, sender: NodeId, message: TimeoutNow) -> None:
         """The leader hands over: no pre-vote, and voters need not protect it."""
         state = self._state

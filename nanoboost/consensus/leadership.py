@@ -43,6 +43,14 @@ class Leadership:
         self.beat_due = now + self._state.timing.heartbeat_s
         self._replication.beat(self._read_round())
 
+    def notice_pause(self, now: float) -> None:
+        """Before anything that comes in is believed: a leader whose process did not run for an
+        election timeout has an heir by now, whatever old answers lie in its sockets."""
+        state = self._state
+        if state.is_leader and not state.is_alone:
+            if now - self.beat_due > state.timing.election_s_min:
+                state.follow(now, state.term, None)
+
     def proceed(self, now: float) -> bool:
         """At each heartbeat: see that this node should still lead; return whether it was time and
         it does."""
@@ -51,7 +59,8 @@ class Leadership:
         state, timing = self._state, self._state.timing
         overslept_s = now - self.beat_due
         if overslept_s > timing.election_s_min / 2:
-            # This process did not run: the answers of that time lie unread in their sockets.
+            # This process did not run (not long enough for an heir, or the above had noticed): the
+            # answers of that time lie unread in their sockets.
             state.durability.forgive(overslept_s)
             for progress in state.progress.values():
                 progress.heard_at += overslept_s

@@ -21,6 +21,7 @@ from nanoboost.consensus.effects import (
     Event,
     ForeignLog,
     LeaveAsked,
+    NodeGone,
     PeersChanged,
     Persisted,
     Proposed,
@@ -114,6 +115,7 @@ class Raft:
 
     def step(self, now: float, event: Event | Woke) -> tuple[Effect, ...]:
         """Take one event; see `nanoboost.core`."""
+        self._leadership.notice_pause(now)
         match event:
             case Received(sender, message):
                 self._received(now, sender, message)
@@ -133,6 +135,8 @@ class Raft:
             case PeersChanged(peers):
                 self.state.peers = peers
                 self._reconfiguration.look_soon()
+            case NodeGone(node):
+                self._election.gone(now, node)
             case ChangeAsked(change):
                 self._reconfiguration.change(now, change)
             case TransferAsked(to):

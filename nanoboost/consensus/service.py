@@ -25,6 +25,7 @@ from nanoboost.consensus.effects import (
     LeaveAsked,
     LeaveFinished,
     MastershipChanged,
+    NodeGone,
     PeersChanged,
     Persist,
     Persisted,
@@ -218,6 +219,12 @@ class Consensus(Service):
             {node: configuration.part(node) for node in configuration.members},
         )
 
+    def catch_up(self) -> None:
+        """Do now what is overdue: whoever acts on being master asks for this first, for after a
+        pause of the process there may be another one."""
+        if self._pump is not None:
+            self._pump.catch_up()
+
     # --- what others tell ------------------------------------------------------------------------
 
     def receive(self, sender: NodeId, message: Message) -> None:
@@ -229,6 +236,10 @@ class Consensus(Service):
         """Gossip sees something new."""
         self._peers = dict(peers)
         self._feed(PeersChanged(self._peers))
+
+    def hint(self, node: NodeId) -> None:
+        """The host of `node` says that its process is gone."""
+        self._feed(NodeGone(node))
 
     def leave(self) -> "Deferred[None]":
         """Have this node taken out of the configuration; fires when it is, or after a bounded

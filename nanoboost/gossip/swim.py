@@ -5,9 +5,6 @@ be forgotten nor fire for something that is over.
 """
 
 from random import Random
-from typing import Any, cast
-
-from attrs import evolve
 
 from nanoboost.config import GossipTiming
 from nanoboost.core import Woke
@@ -48,6 +45,7 @@ from nanoboost.gossip.probe import Probe, Probes, Relays
 from nanoboost.gossip.sync import JoinClock, SyncClock
 from nanoboost.gossip.view import View
 from nanoboost.ids import Address, NodeId
+from nanoboost.wire.codec import evolve
 
 LEAVE_S_MAX = 1.5
 SYNC_TIMEOUT_S = 5.0
@@ -330,7 +328,7 @@ class Swim:
         to: NodeId | None = None,
         first: Rumor | None = None,
     ) -> None:
-        told: Any = evolve(cast(Any, message), rumors=self._view.tell(to, first))
+        told = evolve(message, rumors=self._view.tell(to, first))
         self._outbox.append(SendDatagram(address, told))
 
     # --- questions over TCP ----------------------------------------------------------------------

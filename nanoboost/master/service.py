@@ -74,6 +74,9 @@ class Log(Protocol):
     def propose(self, term: int, record: Record) -> bool:
         """Put a record into the log; False if refused."""
 
+    def catch_up(self) -> None:
+        """Notice now if this process has slept: a master that did is none any more."""
+
 
 class Shared(Protocol):
     """What the master needs of the NAS; failures are `NasError`."""
@@ -110,7 +113,7 @@ class Master(Service):
         self._crashed = crashed
         self._pipeline = Pipeline(me, timing)
         self._pump: Pump[Event, Effect] = Pump(
-            self._pipeline, runtime.reactor, self._perform, crashed
+            self._pipeline, runtime.reactor, self._perform, crashed, ahead=consensus.catch_up
         )
         self._listener = Listener(self._pump.feed, self._pipeline.tasks_of)
 

@@ -2,6 +2,9 @@
 
 **Sending never blocks and never fails**: what cannot be delivered soon is lost, and whoever sent it
 says it again (all messages may be lost anyway, with the machine that they go to).
+
+A session that is lost is dialled once more even if there is nothing to say: a host that refuses
+tells at once, and long before any timeout, that the peer's process is gone.
 """
 
 import random
@@ -57,6 +60,7 @@ class Link:
         self._queue: deque[tuple[float, bytes]] = deque()  # (fresh until, frame)
         self._queued_bytes = 0
         self._failures = 0
+        self._lost = False  # a session was lost, and whether the peer lives is not known since
         self._session: Session | None = None
         self._opened_at = 0.0
         self._attempt: Deferred[None] | None = None
@@ -101,14 +105,15 @@ class Link:
     # --- from no session to a session ------------------------------------------------------------
 
     def _connect(self) -> None:
-        """Dial, if there is something to say and nothing to wait for."""
+        """Dial, if there is something to say, or to learn, and nothing to wait for."""
         if self._stopped or self._session is not None:
             return
         if self._attempt is not None or self._retry is not None:
             return
         self._forget_stale()
-        if not self._queue:
+        if not self._queue and not self._lost:
             return
+        self._lost = False
         attempt = dial(self._end, self.address, self._node, self._received, self._closed)
         self._attempt = attempt.addCallbacks(self._opened, self._failed)
         if attempt.called:
@@ -141,6 +146,7 @@ class Link:
         if session is not self._session:
             return  # one that we have ended ourselves
         self._session = None
+        self._lost = True
         self._stop_idle()
         if self._end.clock.seconds() - self._opened_at >= SETTLED_S:
             self._failures = 0

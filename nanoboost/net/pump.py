@@ -3,6 +3,10 @@
 **Events are handled one at a time, in order of arrival; the effects of one are all performed before
 the next is taken.**  The pump keeps exactly one timer, for the core's deadline.  A core that raises
 has a broken invariant: Twisted would log that and limp on, so the pump stops and reports instead.
+
+When a process has slept, Twisted reads the sockets before it looks at the timers.  A core that must
+not act on what comes in before another core has noticed the pause names that one's `catch_up` as
+what goes `ahead`.
 """
 
 from collections import deque
@@ -31,11 +35,13 @@ class Pump(Generic[EventT, EffectT]):
         clock: Any,
         perform: Callable[[EffectT], None],
         crashed: Callable[[Failure], None],
+        ahead: Callable[[], None] = lambda: None,
     ) -> None:
         self._core = core
         self._clock = clock
         self._perform = perform
         self._crashed = crashed
+        self._ahead = ahead
         self._inbox: deque[EventT | Woke] = deque()
         self._running = False
         self._stopped = False
@@ -46,6 +52,8 @@ class Pump(Generic[EventT, EffectT]):
         """Run `event`, and whatever its effects feed back, to completion."""
         if self._stopped:
             return
+        if not self._running:
+            self._ahead()
         self._inbox.append(event)
         if self._running:
             return  # fed by an effect: the loop below will come to it
@@ -61,6 +69,12 @@ class Pump(Generic[EventT, EffectT]):
         finally:
             self._running = False
         self._arm()
+
+    def catch_up(self) -> None:
+        """If the core's deadline has passed, wake it now and not when the reactor comes to it."""
+        deadline = self._core.deadline()
+        if deadline is not None and deadline <= self._clock.seconds() and not self._running:
+            self.feed(Woke())
 
     def start(self) -> None:
         """Arm the timer for the core's first deadline."""

@@ -304,6 +304,12 @@ class Catalog:
         return record.build(found[1:])
 
 
+def evolve(message: T, **changes: Any) -> T:
+    """A copy of `message` (any class that can travel) with some fields changed."""
+    changed: T = attrs.evolve(typing.cast(Any, message), **changes)
+    return changed
+
+
 def encode_value(value: Value) -> bytes:
     """Canonical bytes of a plain value (None, bool, int, float, str, bytes, list, dict): the same
     value gives the same bytes everywhere, so they can be digested."""

@@ -4,7 +4,6 @@ import json
 from io import StringIO
 
 import pytest
-from attrs import evolve
 from rich.console import Console
 
 from nanoboost.cli.progress import (
@@ -16,6 +15,7 @@ from nanoboost.cli.progress import (
     where,
 )
 from nanoboost.ids import Attempt, JobId
+from nanoboost.wire.codec import evolve
 from nanoboost.wire.messages import ClassProgress, FailureReport, JobReport, JobState
 
 COMPRESS = ClassProgress("Compress", 64, 37, 0, (("one", 6), ("two", 21)))

@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 from nanoboost.consensus.effects import (
     Apply,
     ForeignLog,
+    MastershipChanged,
+    NodeGone,
     Persist,
     Persisted,
     Proposed,
@@ -377,9 +379,9 @@ def test_a_leader_whose_disk_stalls_hands_over_while_its_heartbeats_are_answered
     assert len(bench.said(TimeoutNow)) == 1
 
 
-def test_a_pause_of_the_process_is_not_held_against_anybody() -> None:
+def test_a_short_pause_of_the_process_is_not_held_against_anybody() -> None:
     bench = Bench(*THREE).elected()
-    bench.now += 5.0
+    bench.now += TIMING.heartbeat_s + 0.9 * TIMING.election_s_min
     bench.poke(Woke())
     assert bench.raft.state.is_leader, "the answers may lie in the sockets"
     follower = Bench(*THREE)
@@ -387,6 +389,49 @@ def test_a_pause_of_the_process_is_not_held_against_anybody() -> None:
     follower.now += 5.0
     follower.poke(Woke())
     assert follower.raft.state.leader == B
+
+
+def test_a_leader_that_slept_is_none_before_it_believes_anything() -> None:
+    """The answers of before its sleep are read first; they prove nothing about now."""
+    bench = Bench(*THREE).elected()
+    bench.now += TIMING.heartbeat_s + 1.1 * TIMING.election_s_min
+    bench.hear(B, HeartbeatAnswer(ME, 2, 0))
+    assert not bench.raft.state.is_leader
+    assert MastershipChanged(2, None, False) in bench.effects
+
+
+def test_a_sole_voter_that_slept_leads_on() -> None:
+    bench = Bench(founder=True)
+    bench.poke(Persisted(1)).poke(Persisted(9))
+    assert bench.raft.state.is_leader
+    bench.now += 60.0
+    assert bench.poke(Woke()).raft.state.is_leader
+
+
+def test_a_leader_whose_process_is_gone_is_not_waited_for() -> None:
+    bench = Bench(*THREE)
+    bench.hear(B, Heartbeat(ME, 1, 0, 0))
+    bench.poke(NodeGone(C))
+    assert bench.raft.state.leader == B, "another's end is nothing to it"
+    bench.poke(NodeGone(B))
+    assert bench.raft.state.leader is None
+    due = bench.raft.deadline()
+    assert due is not None
+    assert due <= bench.now + TIMING.election_s_min / 2
+    bench.now = due
+    requests = bench.poke(Woke()).said(RequestVote)
+    assert [request.is_pre for request in requests] == [True, True], "and yet it only asks"
+
+
+def test_a_follower_that_knows_of_the_leader_s_end_protects_it_no_more() -> None:
+    bench = Bench(*THREE)
+    bench.hear(B, Heartbeat(ME, 1, 0, 0))
+    asked = RequestVote(ME, 2, 9, 1, True, False)
+    (refusal,) = bench.hear(C, asked).said(Vote)
+    assert not refusal.is_granted
+    bench.poke(NodeGone(B))
+    (vote,) = bench.hear(C, asked).said(Vote)
+    assert vote.is_granted
 
 
 def test_proposals_are_refused_when_too_much_is_uncommitted() -> None:

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from nanoboost.cli.film import count_frames, has_audio, make_film
 
 from nanoboost.cli.demo import repeated_tasks
+from nanoboost.cli.film import count_frames, has_audio, make_film
 from nanoboost.cli.local import LocalCluster
 
 pytestmark = pytest.mark.slow

@@ -1,5 +1,6 @@
 """The shell: a master with a clock, a log and a NAS that are fakes."""
 
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -46,12 +47,16 @@ class Log:
         self.taken: list[Record] = []
         self.frontier: Deferred[tuple[JobEntry, ...]] = succeed(())
         self.refuses = False
+        self.overdue: Callable[[], None] = lambda: None
 
     def get_frontier(self) -> "Deferred[tuple[JobEntry, ...]]":
         return self.frontier
 
     def set_frontier(self, term: int, job: JobId, frontier: bytes) -> bool:
         return self.propose(term, FrontierSet(job, frontier))
+
+    def catch_up(self) -> None:
+        self.overdue()
 
     def propose(self, term: int, record: Record) -> bool:
         if not self.refuses:
@@ -144,6 +149,23 @@ def test_a_job_runs_from_its_submission_to_its_end() -> None:
     assert told == ["submitted", "execute", "done", "finished", "job", "job"]
     assert set(told) < set(PROSE)
     assert world.crashes == []
+
+
+def test_a_master_that_slept_hears_of_its_end_before_anything_else() -> None:
+    world = World()
+    world.elect()
+    world.answer(SUBMIT)
+    sent = list(world.sent)
+
+    # Its agent's result lay in the socket while another was elected.
+    def notice() -> None:
+        world.log.overdue = lambda: None
+        world.master.mastership_changed(1, False)
+
+    world.log.overdue = notice
+    key = AttemptKey(JOB, TaskId(0), Attempt(1, 1))
+    world.master.receive(ME, TaskDone(key, Outcome.CANCELLED, (), 1.0, 1.0))
+    assert world.sent == sent, "no other attempt"
 
 
 def test_a_plan_that_is_missing_or_another_is_refused() -> None:

@@ -160,6 +160,20 @@ def test_a_lost_session_is_opened_again_when_there_is_something_to_say(
     assert heard(told) == ["one", "two"]
 
 
+def test_a_lost_session_tells_that_the_peer_is_gone_without_anything_to_say(
+    network: Network, link: Link, refused: list[NodeId]
+) -> None:
+    listen(network)
+    say(link, "one")
+    network.settle()
+    network.ports.clear()  # the process is gone, and its host is there
+    network.drop_all()
+    network.advance(limits.RETRY_S_MIN)
+    assert refused == [A]
+    network.advance(60)
+    assert refused == [A], "once is enough"
+
+
 def test_a_session_that_is_lost_at_once_does_not_reset_the_waiting(
     network: Network, link: Link
 ) -> None:
