@@ -52,7 +52,7 @@ def main() -> None:
             cluster.start(name)
         cluster.wait_for_voters(3)
         # Enough naps that some are always left; the job dies with the cluster.
-        job = cluster.run(str(NAPS), "--width", "100000", "--nap-s", "0.2", at="one")
+        job = cluster.run(str(NAPS), "--width", "5000", "--nap-s", "0.2", at="one")
         cluster.wait(lambda: cluster.all_records("execute"), "the job to start", 60.0)
         times = []
         for kill in range(options.kills):

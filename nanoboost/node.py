@@ -128,6 +128,7 @@ class Node(MultiService):
         self.mesh.serve(STREAM, self.gossip.answer)
         self.mesh.serve(CLIENT, self.front.answer)
         self.mesh.on_refused(self._refused)
+        self.mesh.on_met(self.gossip.met)
 
     @property
     def config(self) -> NodeConfig:

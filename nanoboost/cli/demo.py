@@ -109,13 +109,17 @@ def _judge(cluster: LocalCluster, tell: Narrator, frames: int, killed: str) -> i
 
 
 def repeated_tasks(cluster: LocalCluster) -> list[str]:
-    """The tasks that a master started after a frontier with them in it was committed."""
+    """The tasks that an agent started after a frontier with them in it was committed.
+
+    (Not those that a master *said* should start: one that is stopped in the middle of a sentence
+    finishes it when it goes on, and nobody obeys.)
+    """
     finished_at: dict[tuple[str, int], float] = {}
     for record in cluster.all_records("finished"):
         finished_at.setdefault((record["job"], record["task"]), record["monotonic"])
     return [
         record["name"]
-        for record in cluster.all_records("execute")
+        for record in cluster.all_records("started")
         if record["monotonic"] > finished_at.get((record["job"], record["task"]), float("inf"))
     ]
 

@@ -62,13 +62,30 @@ class Hinted:
 
 
 @frozen
+class Met:
+    """`node` has just opened a session with us: it is there, whatever is held of it."""
+
+    node: NodeId
+
+
+@frozen
 class MetaChanged:
     """The machine has something new to say about itself."""
 
     meta: Meta
 
 
-Event = Received | Answered | Unanswered | SyncAsked | JoinAsked | LeaveAsked | Hinted | MetaChanged
+Event = (
+    Received
+    | Answered
+    | Unanswered
+    | SyncAsked
+    | JoinAsked
+    | LeaveAsked
+    | Hinted
+    | Met
+    | MetaChanged
+)
 
 # --- effects -------------------------------------------------------------------------------------
 

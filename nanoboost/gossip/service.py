@@ -28,6 +28,7 @@ from nanoboost.gossip.effects import (
     LeaveAsked,
     LeaveFinished,
     MemberEvent,
+    Met,
     Received,
     SaveGeneration,
     SendDatagram,
@@ -209,6 +210,10 @@ class Gossip(Service):
     def hint(self, node: NodeId) -> None:
         """There is reason to think that `node` is gone: look now."""
         self._feed(Hinted(node))
+
+    def met(self, node: NodeId) -> None:
+        """`node` has opened a session with this one."""
+        self._feed(Met(node))
 
     def answer(self, session: Session, question: Any) -> None:
         """Answer a question of another node over TCP.  (Before the start: nothing is said yet.)"""

@@ -17,6 +17,7 @@ from nanoboost.gossip.effects import (
     JoinAsked,
     LeaveAsked,
     LeaveFinished,
+    Met,
     MetaChanged,
     Received,
     SendDatagram,
@@ -116,6 +117,8 @@ class Swim:
                 self._leave(now)
             case Hinted(node):
                 self._hinted(now, node)
+            case Met(node):
+                self._call_back(self._view.dead_member(node))
             case MetaChanged(meta):
                 self._view.describe(meta)
             case Woke():
@@ -310,10 +313,12 @@ class Swim:
                 self._send(member.address, Gossip(self._header(0)), to=member.node)
 
     def _announce(self, now: float) -> None:
-        """Contact one of the dead, so that a healed network is noticed.  It reads what is held
-        against it, and refutes."""
+        """Contact one of the dead, so that a healed network is noticed."""
         self._next_announce = now + self._timing.dead_announce_s
-        member = self._view.some_dead()
+        self._call_back(self._view.some_dead())
+
+    def _call_back(self, member: Member | None) -> None:
+        """Ping one that is held dead: it reads what is held against it, and refutes."""
         if member is not None and self._view.own.state.is_live:
             ping = Ping(self._header(self._probes.number()), member.node)
             self._send(member.address, ping, to=member.node)

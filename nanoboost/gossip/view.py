@@ -102,6 +102,11 @@ class View:
             return None
         return record.member()
 
+    def dead_member(self, node: NodeId) -> Member | None:
+        """`node`, if it is held dead."""
+        record = self._table.get(node)
+        return record.member() if record is not None and record.state is State.DEAD else None
+
     def some_dead(self) -> Member | None:
         """One of the remembered dead, at random."""
         dead = [member for member in self.members() if member.state is State.DEAD]

@@ -43,6 +43,7 @@ class Mesh(MultiService):
         self._receivers: dict[type, Receive] = {}
         self._answerers: dict[type, Answer] = {}
         self._refusals: list[Callable[[NodeId], None]] = []
+        self._meetings: list[Callable[[NodeId], None]] = []
         self._links: dict[NodeId, Link] = {}
         self._port: IListeningPort | None = None
         self._to_self: deque[Any] = deque()
@@ -71,6 +72,10 @@ class Mesh(MultiService):
         the host lives, but the node's process is gone."""
         self._refusals.append(heard)
 
+    def on_met(self, heard: Callable[[NodeId], None]) -> None:
+        """Tell `heard(node)` whenever a node has opened a session with this one."""
+        self._meetings.append(heard)
+
     def _claim(self, cls: type) -> None:
         if cls in self._receivers or cls in self._answerers:
             raise LocalError(f"{cls.__name__} already has a receiver")
@@ -79,7 +84,7 @@ class Mesh(MultiService):
 
     def listen(self) -> None:
         """Take the port, before the service is started.  Raises `UserError` if that cannot be."""
-        owner = Owner(lambda session: None, self._received, lambda session, reason: None)
+        owner = Owner(self._met, self._received, lambda session, reason: None)
         outcome: list[Any] = []
         listening = self._end.server_endpoint(self.address).listen(Port(self._end, owner))
         listening.addBoth(outcome.append)
@@ -159,6 +164,11 @@ class Mesh(MultiService):
             self._receivers[kind](session.peer, message)
         else:
             raise RemoteError(f"{kind.__name__} is not said here")
+
+    def _met(self, session: Session) -> None:
+        if session.peer:
+            for heard in self._meetings:
+                heard(session.peer)
 
     def _deliver_to_self(self) -> None:
         """What we say to ourselves arrives later, in order, like everything that is said; a

@@ -21,6 +21,7 @@ from nanoboost.gossip.effects import (
     MemberEvent,
     MemberSuspected,
     MemberUp,
+    Met,
     Received,
     SendDatagram,
     Unanswered,
@@ -402,6 +403,20 @@ def test_the_dead_are_contacted_now_and_then_and_told_what_is_held_against_them(
             assert message.rumors[0] == evolve(rumor, accuser=ME)
             times.append(poked.now)
     assert [b - a for a, b in pairwise(times)] == [LAN.dead_announce_s] * 2
+
+
+def test_one_that_is_held_dead_and_opens_a_session_is_called_back_at_once() -> None:
+    poked = Poked(2)
+    rumor = Rumor(DEAD, node_id(1), Incarnation(1, 0), node_id(2))
+    poked.hear(Gossip(header(2), (rumor,)))
+    poked.swim._view.rumors.forget(node_id(1))
+    poked.now += 0.01
+    ((to, message),) = datagrams(poked.step(Met(node_id(1))))
+    assert to == 1
+    assert isinstance(message, Ping)
+    assert message.rumors[0] == evolve(rumor, accuser=ME)
+    assert poked.step(Met(node_id(2))) == (), "of one that is alive it is no news"
+    assert poked.step(Met(node_id(9))) == ()
 
 
 # --- leaving -------------------------------------------------------------------------------------

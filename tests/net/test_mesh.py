@@ -38,6 +38,8 @@ class One:
         self.mesh.subscribe((Say,), self._hear)
         self.mesh.serve((GetStatus,), self._answer)
         self.mesh.on_refused(self.refused.append)
+        self.met: list[NodeId] = []
+        self.mesh.on_met(self.met.append)
         self.mesh.listen()
         self.mesh.startService()
 
@@ -64,6 +66,13 @@ def pair(network: Network) -> tuple[One, One]:
     a.mesh.learn(B, b.mesh.address)
     b.mesh.learn(A, a.mesh.address)
     return a, b
+
+
+def test_whoever_opens_a_session_is_met(network: Network, pair: tuple[One, One]) -> None:
+    a, b = pair
+    a.mesh.send(B, Say("to b"))
+    network.settle()
+    assert (a.met, b.met) == ([], [A])
 
 
 def test_messages_go_both_ways_each_over_its_own_link(
