@@ -157,11 +157,11 @@ PROFILES = {
     profile.name: profile
     for profile in (
         # x86 or Pi 5 with an SSD, cabled.  A dead process is noticed by the refusal of its host, in
-        # about 0.1 s; a dead host by silence, in about 0.7 s.  Twice the heartbeats would save
-        # 0.3 s of the latter and cost an idle master another percent of a core.
-        Profile("lan", _consensus(0.2, 0.8, 1.6, 1.0), _LAN_GOSSIP, MasterTiming(0.02, 1.0, 0.25)),
+        # 0.1 to 0.3 s; a dead host by its silence, in 1.0 to 1.6 s.  Five times the heartbeats
+        # would save 0.7 s of the latter and cost an idle master thrice the processor time.
+        Profile("lan", _consensus(0.25, 1.0, 1.6, 1.0), _LAN_GOSSIP, MasterTiming(0.02, 1.0, 0.25)),
         # Raspberry Pis with SD cards, cabled.  An SD card's fsync takes up to 0.4 s.
-        Profile("pi", _consensus(0.1, 1.0, 2.0, 5.0), _LAN_GOSSIP, MasterTiming(0.1, 2.0, 0.5)),
+        Profile("pi", _consensus(0.25, 1.0, 2.0, 5.0), _LAN_GOSSIP, MasterTiming(0.1, 2.0, 0.5)),
         # Wi-Fi, old SD cards, machines that swap.
         Profile(
             "slow", _consensus(0.5, 5.0, 10.0, 10.0), _WIFI_GOSSIP, MasterTiming(0.5, 5.0, 1.0)

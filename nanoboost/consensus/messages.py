@@ -143,12 +143,13 @@ class AppendRefused:
 @message(75)
 class Heartbeat:
     """Leader to anybody: I lead `term`.  `commit` is never above what the receiver is known to
-    have; `read` numbers the latest round of ReadIndex."""
+    have; `read` numbers the latest round of ReadIndex; `is_question`: answer, please."""
 
     route: Route
     term: Term
     commit: int
     read: int
+    is_question: bool = True
 
 
 @message(76)

@@ -26,6 +26,9 @@ from nanoboost.ids import NodeId
 BATCH_BYTES_MAX = 256 * 1024
 """Of the entries in one message (one entry may be larger)."""
 BATCH_COUNT_MAX = 256
+QUIET_BEATS = 2
+"""A member that has everything is asked for an answer at every second heartbeat: twice in an
+election timeout is enough for CheckQuorum, and an idle leader is woken up less."""
 NEWS_BEATS = 4
 """Nodes that are no members hear every fourth heartbeat, so that they know the leader, and so that
 one that was a voter once does not stand for election."""
@@ -53,12 +56,13 @@ class Replication:
     def beat(self, read: int) -> None:
         """Say to everybody that this node leads."""
         state = self._state
-        commit = state.log.commit
-        for node, progress in state.progress.items():
-            state.send(
-                node, Heartbeat(state.route(node), state.term, min(progress.match, commit), read)
-            )
+        commit, last = state.log.commit, state.log.last_index
         self._beats += 1
+        is_loud = self._beats % QUIET_BEATS == 0
+        for node, progress in state.progress.items():
+            is_question = is_loud or progress.match < last or progress.read < read
+            known = min(progress.match, commit)
+            state.send(node, Heartbeat(state.route(node), state.term, known, read, is_question))
         if self._beats % NEWS_BEATS == 0:
             for node, peer in state.peers.items():
                 if peer.is_live and node != state.me and node not in state.progress:
@@ -176,8 +180,11 @@ class Replication:
     def heartbeat(self, now: float, sender: NodeId, message: Heartbeat) -> None:
         """A leader says that it leads."""
         state = self._state
-        if self.accept(now, sender, message) and message.commit > state.log.commit:
+        is_followed = self.accept(now, sender, message)
+        if is_followed and message.commit > state.log.commit:
             state.log.committed_to(message.commit)
+        if is_followed and not message.is_question:
+            return
         state.answer(sender, HeartbeatAnswer(state.route(sender), state.term, message.read))
 
     def accept(

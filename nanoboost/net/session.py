@@ -29,11 +29,11 @@ HELLO_S = 5.0
 """From the connection to the peer's Hello, the TLS handshake included (Twisted bounds neither): a
 Pi Zero needs 0.1 s of processor time for it, a stranger who stays silent has no use for more."""
 
-PULSE_S = 1.0
+PULSE_S = 3.0
 """How often the dialler looks whether it used the session, and asks for a sign of life if so."""
 
-DEAD_AIR_S = 3.0
-"""How long the dialler waits for that sign.  After a partition TCP repeats what was lost only when
+DEAD_AIR_S = 2.5
+"""How long the dialler waits for that sign, so until its next look.  After a partition TCP repeats what was lost only when
 its doubled-up timer fires, tens of seconds late; a new connection is there in milliseconds."""
 
 KEEPALIVE_S = 10.0

@@ -136,7 +136,7 @@ def test_who_has_said_goodbye_is_replaced_at_once() -> None:
 @pytest.mark.parametrize(
     "contact",
     [
-        Contact(100, True, NOW - 1.0),
+        Contact(100, True, NOW - 1.1 * TIMING.election_s_min),
         Contact(100, False, NOW),
         Contact(30, True, NOW),
     ],

@@ -14,6 +14,7 @@ from nanoboost.consensus.effects import (
     Persist,
     Persisted,
     Proposed,
+    ReadAsked,
     Received,
     Send,
 )
@@ -377,6 +378,33 @@ def test_a_leader_whose_disk_stalls_hands_over_while_its_heartbeats_are_answered
             if bench.raft.state.is_leader:
                 bench.hear(node, HeartbeatAnswer(ME, 2, 0))
     assert len(bench.said(TimeoutNow)) == 1
+
+
+def test_an_idle_member_is_asked_for_an_answer_at_every_second_heartbeat() -> None:
+    bench = Bench(*THREE).elected()
+    bench.poke(Persisted(99))
+    last = bench.raft.state.log.last_index
+    for node in (B, C):
+        bench.hear(node, Appended(ME, 2, last))
+    asked = []
+    for _ in range(4):
+        bench.wake()
+        asked.append([beat.is_question for beat in bench.said(Heartbeat)])
+        for node in (B, C):
+            bench.hear(node, HeartbeatAnswer(ME, 2, 0))
+    assert sorted(asked) == [[False, False]] * 2 + [[True, True]] * 2
+    assert asked[0] != asked[1]
+    bench.poke(ReadAsked(1))
+    assert [beat.is_question for beat in bench.said(Heartbeat)] == [True, True], "a read waits"
+
+
+def test_a_heartbeat_that_asks_nothing_is_not_answered_unless_its_term_is_over() -> None:
+    bench = Bench(*THREE)
+    assert not bench.hear(B, Heartbeat(ME, 1, 0, 0, False)).said(HeartbeatAnswer)
+    assert bench.raft.state.leader == B
+    assert bench.hear(B, Heartbeat(ME, 1, 0, 0)).said(HeartbeatAnswer)
+    (answer,) = bench.hear(C, Heartbeat(ME, 0, 0, 0, False)).said(HeartbeatAnswer)
+    assert answer.term == 1
 
 
 def test_a_short_pause_of_the_process_is_not_held_against_anybody() -> None:

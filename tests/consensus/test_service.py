@@ -285,7 +285,7 @@ def test_a_master_without_a_quorum_steps_down_and_fails_its_reads() -> None:
         if name != master.name:
             table.stand_up(name)
     reads = result_of(master.service.get_frontier())
-    table.run_until(lambda: not master.service.status.is_master, 1.0)
+    table.run_until(lambda: not master.service.status.is_master, 2 * TIMING.election_s_min)
     assert reads[0].check(LocalError)
     assert not master.changes[-1].is_me
 
