@@ -33,8 +33,9 @@ PULSE_S = 3.0
 """How often the dialler looks whether it used the session, and asks for a sign of life if so."""
 
 DEAD_AIR_S = 2.5
-"""How long the dialler waits for that sign, so until its next look.  After a partition TCP repeats what was lost only when
-its doubled-up timer fires, tens of seconds late; a new connection is there in milliseconds."""
+"""How long the dialler waits for that sign, so until its next look.  After a partition TCP repeats
+what was lost only when its doubled-up timer fires, tens of seconds late; a new connection is there
+in milliseconds."""
 
 KEEPALIVE_S = 10.0
 """How long a session may be silent before the dialler asks for a sign of life all the same."""
