@@ -388,7 +388,7 @@ def test_a_laptop_that_slept_gives_the_peer_a_second_chance(network: Network, to
     session.send(Say("lost"))
     run(network, limits.PULSE_S + 0.1)  # asked
     halves(network)[0].lossy = False
-    network.advance(limits.SILENCE_S - 5)  # the lid was closed
+    network.advance(limits.SILENCE_S / 2)  # the lid was closed
     assert session.state is State.OPEN
     run(network, limits.DEAD_AIR_S + 2 * limits.PULSE_S)
     assert here.why_closed == [f"no sign of life for {limits.DEAD_AIR_S:g} s"]
