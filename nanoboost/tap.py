@@ -5,6 +5,7 @@ from the terminal**, as far as it can be: options, credential, NAS, and the port
 and each complaint is one line that says what to do.
 """
 
+import errno
 import os
 import socket
 import subprocess
@@ -27,7 +28,7 @@ from nanoboost.ids import Address
 from nanoboost.net.credential import Credential, load
 from nanoboost.node import Node, compose
 from nanoboost.world.journal import Journal
-from nanoboost.world.real import monotonic, real_runtime
+from nanoboost.world.real import is_in_use, monotonic, real_runtime
 
 NAS_CHECK_S = 15.0
 """A NAS that has not answered by then is called hung; nothing of the daemon waits for it."""
@@ -57,12 +58,14 @@ def parse_address(text: str, default_port: int = DEFAULT_PORT) -> Address:
 
 
 def _resolved(address: Address) -> Address:
-    """The address with its host as a number; gossip sends datagrams and resolves no names."""
+    """The address with its host as a number; gossip sends datagrams and resolves no names.  IPv4
+    if there is one: a node listens there unless it is told otherwise."""
     try:
         found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM)
     except OSError as error:
         raise UserError(f"{address.host}: {error.strerror}; is the name right?") from None
-    return Address(str(found[0][4][0]), address.port)
+    numbers = sorted(found, key=lambda each: each[0] != socket.AF_INET)
+    return Address(str(numbers[0][4][0]), address.port)
 
 
 def _own_host(listen: Address) -> str:
@@ -107,10 +110,14 @@ class Options(UsageOptions):
 
     def postOptions(self) -> None:
         """Check what can be checked; Twisted prints a `UsageError` on one line."""
+        self.umask = os.umask(0o077)
+        os.umask(self.umask)
         try:
             self.config = self._node_config()
             self.credential = load(self["credential"] or default_credential())
             check_nas(self.config.nas_dir, self.credential.cluster)
+            check_port(self.config.listen)
+            check_state(self.config.state_dir)
         except UserError as error:
             raise UsageError(str(error)) from None
 
@@ -122,7 +129,8 @@ class Options(UsageOptions):
         slots = self["slots"]
         if slots is not None and not str(slots).isdecimal():
             raise UserError(f"--slots {slots!r} is not a whole number")
-        listen = parse_address(self["listen"] or f"0.0.0.0:{DEFAULT_PORT}")
+        listen = _resolved(parse_address(self["listen"] or f"0.0.0.0:{DEFAULT_PORT}"))
+        advertise = self["advertise"]
         return NodeConfig(
             name=self["name"] or socket.gethostname().split(".")[0] or "node",
             state_dir=os.path.abspath(self["state"] or default_state_dir()),
@@ -132,7 +140,9 @@ class Options(UsageOptions):
             profile=PROFILES[self["profile"]],
             labels=tuple(self["label"]),
             slots=len(os.sched_getaffinity(0)) if slots is None else int(slots),
-            advertise_host=self["advertise"] or _own_host(listen),
+            advertise_host=(
+                _resolved(Address(advertise, 0)).host if advertise else _own_host(listen)
+            ),
         )
 
 
@@ -145,19 +155,58 @@ def check_nas(nas_dir: str, cluster: str) -> None:
     command = [sys.executable, "-I", "-c", program, nas_dir, cluster]
     try:
         found = subprocess.run(
-            command, capture_output=True, text=True, timeout=NAS_CHECK_S, check=True
+            command, capture_output=True, text=True, timeout=NAS_CHECK_S, check=False
         )
     except subprocess.TimeoutExpired:
         raise UserError(f"{nas_dir} does not answer: is the NAS down?") from None
+    if found.returncode != 0:
+        last = (found.stderr.strip().splitlines() or ["no reason given"])[-1]
+        raise UserError(f"{nas_dir} cannot be looked at: {last}")
     if found.stdout.strip():
         raise UserError(found.stdout.strip())
+
+
+def check_port(listen: Address) -> None:
+    """Raise `UserError` if another program has the port.  (It may still come to take it before the
+    node does: then the node's log tells.)"""
+    family = socket.AF_INET6 if ":" in listen.host else socket.AF_INET
+    for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+        with socket.socket(family, kind) as probe:
+            if kind == socket.SOCK_STREAM:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((listen.host, listen.port))
+            except OSError as error:
+                raise UserError(_cannot_bind(listen, error)) from None
+
+
+def _cannot_bind(listen: Address, error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return (
+            f"port {listen.port} is in use on {listen.host}: stop the program that has it "
+            "(`ss -lntup` shows which), or choose another port with --listen"
+        )
+    return f"cannot listen on {listen}: {error.strerror}; choose another with --listen"
+
+
+def check_state(state_dir: str) -> None:
+    """Raise `UserError` if a node runs on this state directory."""
+    if is_in_use(state_dir):
+        holder = (Path(state_dir) / "lock").read_text(errors="replace").strip()
+        raise UserError(
+            f"state directory {state_dir} is in use by process {holder or '(unknown)'}: stop it, "
+            "or choose another with --state"
+        )
 
 
 class NodeService(Service):
     """Runs one node in this process, and ends the process when the node wants to."""
 
-    def __init__(self, config: NodeConfig, credential: Credential, reactor: Any) -> None:
+    def __init__(
+        self, config: NodeConfig, credential: Credential, umask: int, reactor: Any
+    ) -> None:
         self._config = config
+        self._umask = umask
         self._credential = credential
         self._reactor = reactor
         self._node: Node | None = None
@@ -166,6 +215,8 @@ class NodeService(Service):
     def startService(self) -> None:
         """Open the state directory and start the node."""
         super().startService()
+        # A daemon of twistd's has umask 077, and others could not read the results on the NAS.
+        os.umask(self._umask)
         try:
             runtime = real_runtime(self._reactor, self._config.state_dir, self._credential)
             self._journal = Journal(self._config.state_dir, self._config.name, self._reactor)
@@ -224,7 +275,7 @@ class NodeService(Service):
 
 def makeService(options: Options) -> Service:
     """What `twistd nanoboost` runs (Twisted's name for it)."""
-    return NodeService(options.config, options.credential, the_reactor())
+    return NodeService(options.config, options.credential, options.umask, the_reactor())
 
 
 def the_reactor() -> Any:

@@ -32,8 +32,8 @@ PATIENCE_S = 30.0
 """How long to go on without a master before telling the user to look at the machines."""
 
 
-class _Unanswered(UserError):
-    """No node has answered; another try may succeed."""
+class Unreachable(UserError):
+    """No node has answered."""
 
 
 class Cluster:
@@ -48,12 +48,15 @@ class Cluster:
         self._catalog = Catalog((*SESSION, *CLIENT))
         self._addresses = dict.fromkeys(addresses)
         self._asked = 0
+        self._abandoned: str | None = None
         self._client: Client | None = None
         self._at: Address | None = None
 
     async def connect(self) -> None:
         """Reach any node, trying each known address once.  Raises the last node's `UserError`."""
-        refusal = UserError("no node is known: is one running here?  Say --node HOST:PORT")
+        refusal: UserError = Unreachable(
+            "no node is known: is one running here?  Say --node HOST:PORT"
+        )
         for address in list(self._addresses):
             try:
                 await self._connect(address)
@@ -91,17 +94,22 @@ class Cluster:
         while True:
             try:
                 answer = await self.ask_here(question)
-            except _Unanswered as error:
+            except Unreachable as error:
                 reason = str(error)
             else:
                 if isinstance(answer, kind):
                     return answer
-                assert isinstance(answer, NotMaster), type(answer).__name__
+                if not isinstance(answer, NotMaster):
+                    raise UserError(
+                        f"a node answered with {type(answer).__name__}: use one NanoBoost version"
+                    )
                 reason = "no master yet"
                 if answer.host and await self._redirected(Address(answer.host, answer.port)):
                     continue
+            if self._abandoned is not None:
+                raise UserError(self._abandoned)
             if self._reactor.seconds() > give_up_at:
-                raise UserError(f"the cluster does not answer ({reason}); see: nanoboost nodes")
+                raise Unreachable(f"the cluster does not answer ({reason}); see: nanoboost nodes")
             waiting(reason)
             await deferLater(self._reactor, RETRY_S)
 
@@ -115,10 +123,14 @@ class Cluster:
             answer = await self._client.ask(question(self._asked), timeout_s=ANSWER_S)
         except UserError as error:
             self._forget_connection()
-            raise _Unanswered(str(error)) from None
+            raise Unreachable(str(error)) from None
         if isinstance(answer, RequestRefused):
             raise UserError(answer.reason)
         return answer
+
+    def abandon(self, reason: str) -> None:
+        """Nobody will ever answer again: `ask` fails with `reason`."""
+        self._abandoned = reason
 
     def close(self) -> None:
         """End the session, if there is one."""

@@ -4,6 +4,7 @@
 job failed, 2 wrong use or wrong input, 3 the cluster cannot be reached.  Never a traceback.
 """
 
+import contextlib
 import os
 import sys
 from collections.abc import Callable, Coroutine
@@ -11,41 +12,62 @@ from pathlib import Path
 from typing import Any
 
 import click
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.python.usage import UsageError
 
 from nanoboost import __version__, tap
 from nanoboost.cli import tables
-from nanoboost.cli.cluster import Cluster
+from nanoboost.cli.cluster import Unreachable
 from nanoboost.cli.demo import demonstrate
+from nanoboost.cli.finding import (
+    cluster_at,
+    graph_params,
+    load_or_create,
+    nas_here,
+    needed_address,
+    node_address,
+    one_job,
+)
 from nanoboost.cli.progress import display_for
 from nanoboost.cli.run import Order, embedded, follow, prepare, submit_and_follow
 from nanoboost.errors import UserError
-from nanoboost.ids import Address, JobId
 from nanoboost.nas.files import claim
-from nanoboost.net.credential import Credential, create, load
-from nanoboost.net.tls import PinnedTls
+from nanoboost.net.credential import create, load
 from nanoboost.wire.messages import Cancel, Cancelled, FindTask, Leave, StatusReport, TaskFound
 
-UNREACHABLE = 3
+WRONG, UNREACHABLE, INTERRUPTED = 2, 3, 130
 
 Work = Callable[[Any], Coroutine[Any, Any, int]]
 
 
 def run_in_reactor(work: Work) -> None:
-    """Run `work(reactor)` and exit with the status that it returns."""
+    """Run `work(reactor)` and exit with the status that it returns.  Ctrl-C cancels it, and lets it
+    tidy up."""
     status = 1
 
     async def main(reactor: Any) -> None:
         nonlocal status
+        doing = Deferred.fromCoroutine(work(reactor))
+        over: Deferred[None] = Deferred()
+
+        def interrupt() -> "Deferred[None]":
+            doing.cancel()
+            return over
+
+        trigger = reactor.addSystemEventTrigger("before", "shutdown", interrupt)
         try:
-            status = await work(reactor)
+            status = await doing
         except UserError as error:
             click.echo(f"nanoboost: {error}", err=True)
-            status = 2
+            status = UNREACHABLE if isinstance(error, Unreachable) else WRONG
+        except CancelledError:
+            status = INTERRUPTED
+        else:
+            reactor.removeSystemEventTrigger(trigger)
+        over.callback(None)
 
-    try:
+    with contextlib.suppress(SystemExit):
         tap.react(main)
-    except SystemExit as end:
-        status = status or int(end.code or 0)
     sys.exit(status)
 
 
@@ -58,7 +80,7 @@ class Verbs(click.Group):
             return super().invoke(ctx)
         except UserError as error:
             click.echo(f"nanoboost: {error}", err=True)
-            sys.exit(2)
+            sys.exit(WRONG)
 
 
 credential_option = click.option(
@@ -117,6 +139,11 @@ def init(credential: str | None, nas: str | None) -> None:
 @click.argument("options", nargs=-1, type=click.UNPROCESSED)
 def up(options: tuple[str, ...]) -> None:
     """Start a node in the foreground (the same as `twistd -n nanoboost`)."""
+    if not {"--help", "--version"} & set(options):
+        try:  # first, because twistd would print all its options with the complaint
+            tap.Options().parseOptions(list(options))
+        except UsageError as error:
+            raise UserError(str(error)) from None
     tap.run_twistd(["--nodaemon", "--pidfile=", "nanoboost", *options])
 
 
@@ -146,6 +173,8 @@ def run(
     The graph's parameters are given as options of their own.  Without a cluster the job runs on a
     node inside this command, with the current directory as the NAS.
     """
+    if spec.startswith("-"):
+        raise UserError(f"{spec!r} is no file: write it first, nanoboost run FILE --name value")
     order = Order(spec, graph_params(ctx.args), priority)
 
     async def work(reactor: Any) -> int:
@@ -160,9 +189,11 @@ def run(
                 if detach:
                     raise UserError("--detach needs a cluster: nanoboost up --nas DIR")
                 async with embedded(reactor, own, nas_dir) as cluster:
-                    return await submit_and_follow(reactor, cluster, submit, display, detach=False)
+                    return await submit_and_follow(
+                        reactor, cluster, submit, display, outlives=False
+                    )
             cluster = cluster_at(reactor, credential, address)
-            nas_dir = Path(nas or (await cluster.status()).nas)
+            nas_dir = nas_here(nas, await cluster.status())
             submit = prepare(order, nas_dir)
             return await submit_and_follow(reactor, cluster, submit, display, detach=detach)
         finally:
@@ -236,7 +267,7 @@ def logs(
         found = await cluster.ask(
             lambda request: FindTask(request, one_job(report, job), task), TaskFound
         )
-        tables.show_logs(Path(nas or report.nas), task, found)
+        tables.show_logs(nas_here(nas, report), task, found)
         return 0
 
     run_in_reactor(work)
@@ -284,75 +315,3 @@ def leave(credential: str | None, node: str | None, state: str | None) -> None:
 def demo(film: str | None, seconds: int, chunks: int, keep: bool) -> None:
     """Show the main job: three nodes here, a film, and the master killed half-way."""
     sys.exit(demonstrate(Path(film) if film else None, seconds, chunks, keep=keep))
-
-
-# --- finding things --------------------------------------------------------------------------
-
-
-def graph_params(arguments: list[str]) -> dict[str, str]:
-    """`--name value` and `--name=value` pairs; raises `UserError` for anything else."""
-    params: dict[str, str] = {}
-    rest = iter(arguments)
-    for argument in rest:
-        name, equals, value = argument.removeprefix("--").partition("=")
-        if not argument.startswith("--") or not name:
-            raise UserError(f"{argument!r}: parameters are written --name value")
-        if not equals:
-            try:
-                value = next(rest)
-            except StopIteration:
-                raise UserError(f"--{name} has no value: write --{name} VALUE") from None
-        key = name.replace("-", "_")
-        if key in params:
-            raise UserError(f"--{name} is given twice")
-        params[key] = value
-    return params
-
-
-def node_address(node: str | None, state: str | None) -> Address | None:
-    """Where the user's node is: named, or the one that runs on this machine; None without one."""
-    if node is not None:
-        return tap.parse_address(node)
-    try:
-        noted = (Path(state or tap.default_state_dir()) / "address").read_text().strip()
-    except OSError:
-        return None
-    return tap.parse_address(noted)
-
-
-def needed_address(node: str | None, state: str | None) -> Address:
-    """The same for a verb that makes no sense without a cluster."""
-    found = node_address(node, state)
-    if found is None:
-        raise UserError("no node runs here: start one (nanoboost up) or say --node HOST:PORT")
-    return found
-
-
-def cluster_at(reactor: Any, credential: str | None, address: Address) -> Cluster:
-    """The cluster whose node is at `address`."""
-    found = load(credential or tap.default_credential())
-    return Cluster(reactor, PinnedTls(found, reactor), [address])
-
-
-def load_or_create(credential: str | None) -> Credential:
-    """The user's credential, made at the first use so that the first job needs no ceremony."""
-    path = Path(credential or tap.default_credential())
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        create(str(path))
-    return load(str(path))
-
-
-def one_job(report: StatusReport, wanted: str) -> JobId:
-    """The job called `wanted`: its id, the beginning of one, or `last`."""
-    jobs = [each.job for each in report.jobs]
-    if wanted == "last" and jobs:
-        return jobs[-1]
-    found = [job for job in jobs if job == wanted] or [
-        job for job in jobs if job.startswith(wanted)
-    ]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        raise UserError(f"{wanted!r} could be {', '.join(found)}: write more of it")
-    raise UserError(f"no job {wanted!r}; there is: {', '.join(jobs) or 'none'}")

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from attrs import frozen
+from twisted.internet.defer import CancelledError
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
@@ -23,7 +24,6 @@ from nanoboost.cli.cluster import Cluster
 from nanoboost.cli.progress import Display
 from nanoboost.code import bundle
 from nanoboost.config import PROFILES, NodeConfig
-from nanoboost.errors import UserError
 from nanoboost.graph import graph_file, load_graph
 from nanoboost.ids import Address, JobId
 from nanoboost.nas.files import deposit
@@ -72,12 +72,31 @@ def prepare(order: Order, nas_dir: Path) -> Submit:
 
 
 async def submit_and_follow(
-    reactor: Any, cluster: Cluster, submit: Submit, display: Display, *, detach: bool
+    reactor: Any,
+    cluster: Cluster,
+    submit: Submit,
+    display: Display,
+    *,
+    detach: bool = False,
+    outlives: bool = True,
 ) -> int:
-    """Submit what is prepared; return the exit status: 0 done (or detached), 1 failed."""
-    display.tell(f"job {submit.job}")
+    """Submit what is prepared; return the exit status: 0 done (or detached), 1 failed.
+
+    `outlives`: the job goes on if this command is interrupted, and the user is told how to come
+    back to it.
+    """
+    job = submit.job
+    display.tell(f"job {job}")
     await cluster.ask(lambda request: evolve(submit, request=request), Submitted)
-    return 0 if detach else await follow(reactor, cluster, submit.job, display)
+    if detach:
+        return 0
+    try:
+        return await follow(reactor, cluster, job, display)
+    except CancelledError:
+        if outlives:
+            display.tell(f"{job} goes on.  Follow it: nanoboost status {job}")
+            display.tell(f"Stop it for good: nanoboost cancel {job}")
+        raise
 
 
 async def follow(reactor: Any, cluster: Cluster, job: JobId, display: Display) -> int:
@@ -121,7 +140,12 @@ async def embedded(reactor: Any, credential: Credential, nas_dir: Path) -> Async
             slots=len(os.sched_getaffinity(0)),
         )
         runtime = real_runtime(reactor, state_dir, credential)
-        node = compose(config, runtime, _report_end)
+
+        def ended(failure: Failure | None) -> None:
+            why = failure.getErrorMessage() if failure else "it has left"
+            cluster.abandon(f"the node in this command has stopped: {why}")
+
+        node = compose(config, runtime, ended)
         node.startService()
         cluster = Cluster(reactor, runtime.security, [node.address])
         try:
@@ -130,8 +154,3 @@ async def embedded(reactor: Any, credential: Credential, nas_dir: Path) -> Async
             cluster.close()
             await node.stopService()
             await runtime.store.close()
-
-
-def _report_end(failure: Failure | None) -> None:
-    if failure is not None:
-        raise UserError(f"the embedded node stopped: {failure.getErrorMessage()}")

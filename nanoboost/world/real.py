@@ -137,6 +137,22 @@ def _make_private(directory: Path) -> None:
         ) from None
 
 
+def is_in_use(state_dir: str) -> bool:
+    """Whether a node runs on this state directory now (its process holds the lock)."""
+    try:
+        fd = os.open(Path(state_dir) / "lock", os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    else:
+        return False
+    finally:
+        os.close(fd)
+
+
 def _lock(directory: Path) -> int:
     """Lock the directory for this process; return the descriptor that holds the lock."""
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC

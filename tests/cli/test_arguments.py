@@ -2,7 +2,7 @@
 
 import pytest
 
-from nanoboost.cli.main import graph_params, one_job
+from nanoboost.cli.finding import graph_params, one_job
 from nanoboost.cli.run import new_job_id
 from nanoboost.config import DEFAULT_PORT
 from nanoboost.errors import UserError

@@ -179,6 +179,36 @@ def test_a_wrong_option_names_the_right_ones(cluster: LocalCluster) -> None:
     assert_refused(up(cluster, listen="127.0.0.1:99999"), "99999")
 
 
+def test_a_complaint_about_options_is_one_line_on_the_error_output(cluster: LocalCluster) -> None:
+    done = subprocess.run(
+        LocalCluster.command("up", "--nas=/does/not/exist", f"--credential={cluster.credential}"),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+
+
+def test_a_cluster_that_cannot_be_reached_has_a_status_of_its_own(cluster: LocalCluster) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    status, output = nanoboost(
+        "status", f"--node=127.0.0.1:{port}", f"--credential={cluster.credential}"
+    )
+    assert status == 3
+    assert_refused((status, output), "nobody listens")
+
+
+def test_a_node_that_was_killed_is_not_asked(cluster: LocalCluster, graph: Path) -> None:
+    cluster.start("one")
+    cluster.kill("one")
+    assert (cluster.state("one") / "address").exists()
+    (cluster.nas / "a.txt").write_text("a")
+    status, output = run(cluster, str(graph), "--text", "a.txt", f"--state={cluster.state('one')}")
+    assert status == 0, output
+
+
 def test_garbage_on_both_ports_does_not_hurt_the_node(cluster: LocalCluster) -> None:
     address = cluster.start("one")
     for garbage in (b"GET / HTTP/1.1\r\n\r\n", b"\x00" * 4096, os.urandom(4096)):
@@ -220,6 +250,10 @@ def test_a_parameter_of_the_wrong_type_is_refused(cluster: LocalCluster, graph: 
     (cluster.nas / "a.txt").write_text("a")
     result = run(cluster, str(graph), "--text", "a.txt", "--times", "abc")
     assert_refused(result, "times", "abc", "whole number")
+
+
+def test_parameters_before_the_file_are_told(cluster: LocalCluster, graph: Path) -> None:
+    assert_refused(nanoboost("run", "--text", "a.txt", str(graph)), "nanoboost run FILE")
 
 
 def test_an_unknown_parameter_names_the_known_ones(cluster: LocalCluster, graph: Path) -> None:

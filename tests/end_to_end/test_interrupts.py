@@ -1,0 +1,84 @@
+"""Ctrl-C: a job of a cluster goes on without its watcher; a job inside the command ends with it."""
+
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from nanoboost.cli.local import LocalCluster
+
+pytestmark = pytest.mark.slow
+
+NAPS = Path(__file__).resolve().parents[2] / "benchmarks" / "naps.py"
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[LocalCluster]:
+    with LocalCluster(tmp_path) as cluster:
+        yield cluster
+
+
+def children(pid: int) -> list[int]:
+    return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def wait_for_progress(job: "subprocess.Popen[str]") -> None:
+    assert job.stdout is not None
+    for line in job.stdout:
+        event = json.loads(line)
+        if any(each["done"] for each in event.get("classes", ())):
+            return
+    raise AssertionError("the job ended without progress")
+
+
+def test_a_job_of_a_cluster_goes_on_and_the_user_is_told_how_to_come_back(
+    cluster: LocalCluster,
+) -> None:
+    cluster.start("one")
+    job = cluster.run(str(NAPS), "--width", "20", "--nap-s", "0.1", at="one")
+    wait_for_progress(job)
+    job.send_signal(signal.SIGINT)
+    output = job.communicate(timeout=20)[0]
+    assert job.returncode == 130
+    assert "nanoboost status naps-" in output
+    assert "Traceback" not in output
+    followed = subprocess.run(
+        cluster.command(
+            "status",
+            "last",
+            f"--node={cluster.address('one')}",
+            f"--credential={cluster.credential}",
+        ),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "done" in followed.stdout
+    assert (cluster.nas / "naps.txt").read_text() == "20\n"
+
+
+def test_a_job_inside_the_command_ends_with_it_and_leaves_nothing(cluster: LocalCluster) -> None:
+    job = subprocess.Popen(
+        cluster.command(
+            *("run", str(NAPS), "--json", "--width", "200", "--nap-s", "0.2"),
+            *(f"--nas={cluster.nas}", f"--credential={cluster.credential}"),
+            f"--state={cluster.directory / 'none'}",
+        ),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "TMPDIR": str(cluster.directory)},
+    )
+    wait_for_progress(job)
+    started = children(job.pid)
+    assert started, "the NAS process and the attempts"
+    job.send_signal(signal.SIGINT)
+    output = job.communicate(timeout=20)[0]
+    assert job.returncode == 130, output
+    assert "Traceback" not in output
+    assert [pid for pid in started if Path(f"/proc/{pid}/cmdline").exists()] == []
+    assert list(cluster.directory.glob("nanoboost-*")) == [], "its state is gone"
