@@ -48,8 +48,7 @@ def main() -> None:
         tempfile.TemporaryDirectory(prefix="nanoboost-failover-") as directory,
         LocalCluster(Path(directory), profile=options.profile) as cluster,
     ):
-        for name in NAMES:
-            cluster.start(name)
+        cluster.start_all(NAMES)
         cluster.wait_for_voters(3)
         # Enough naps that some are always left; the job dies with the cluster.
         job = cluster.run(str(NAPS), "--width", "5000", "--nap-s", "0.2", at="one")

@@ -27,8 +27,7 @@ def main() -> None:
         tempfile.TemporaryDirectory(prefix="nanoboost-idle-") as directory,
         LocalCluster(Path(directory), profile=options.profile) as cluster,
     ):
-        for name in ("one", "two", "three"):
-            cluster.start(name)
+        cluster.start_all(("one", "two", "three"))
         cluster.wait_for_voters(3)
         cluster.pause(5.0)
         before = {

@@ -45,33 +45,33 @@ def demonstrate(film: Path | None, seconds: float, chunks: int, *, keep: bool) -
         make_film(source, film, seconds)
         frames = count_frames(source)
         tell.say(f"the film has {frames} frames in {source.stat().st_size / 1e6:.1f} MB")
-        for name in NAMES:
-            address = cluster.start(name)
+        for name, address in zip(NAMES, cluster.start_all(NAMES), strict=True):
             tell.say(f"node {name} listens on {address}")
         cluster.wait_for_voters(3)
         tell.say("three voters: the cluster survives the loss of any one node")
         job = cluster.run(
             str(example), "--video", "films/film.mkv", "--chunks", str(chunks), at=NAMES[0]
         )
-        killed = ""
+        killed, told = "", -1
         for event in _events(job.stdout):
-            done, total = _count(event, "Compress")
-            if event.get("event") == "note":
-                tell.say(event["text"])
             if event.get("event") == "failure":
                 tell.say(f"{event['task']} failed: {event['error']}\n{event['tail']}")
+            if event.get("event") == "note" and not killed:
+                tell.say(event["text"])
+            done, total = _count(event, "Compress")
             if not killed and total and done * 2 >= total:
                 killed = str(cluster.master())
                 tell.say(f"{done} of {total} chunks are done: kill -9 of {killed}, the master")
                 killed_at = cluster.kill(killed)
                 _tell_failover(cluster, tell, killed_at)
-            elif total and event.get("event") == "progress":
+            elif total and done != told:
+                told = done
                 running = ", ".join(
-                    f"{node} {n}"
+                    f"{each['name']} on {', '.join(each['running'])}"
                     for each in event["classes"]
-                    for node, n in each["running"].items()
+                    if each["running"]
                 )
-                tell.say(f"{done} of {total} chunks done; running: {running or 'nothing'}")
+                tell.say(f"{done:2} of {total} chunks done; running: {running or 'nothing'}")
         if job.wait() != 0:
             raise UserError(f"the job failed; see {directory} (say --keep to keep it)")
         return _judge(cluster, tell, frames, killed)

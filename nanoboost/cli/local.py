@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,27 +55,43 @@ class LocalCluster:
 
     def start(self, name: str, *options: str) -> Address:
         """Start a node (again) and wait until it listens; the first one founds the cluster."""
-        log = (self.directory / f"{name}.log").open("ab")
-        join = [f"--join={self.address(other)}" for other in self._processes if other != name][:2]
+        heard = self._spawn(name, *options)
+        return self._await(name, heard)
+
+    def start_all(self, names: Sequence[str]) -> list[Address]:
+        """Start several nodes: the first, which founds the cluster, then the others at once."""
+        founder, *others = names
+        addresses = [self.start(founder)]
+        heard = {name: self._spawn(name) for name in others}
+        return addresses + [self._await(name, heard[name]) for name in others]
+
+    def _spawn(self, name: str, *options: str) -> int:
+        """Start the node's process; return how often a node of this name has listened before."""
         heard = len(self.records(name, "listening"))
-        self._processes[name] = subprocess.Popen(
-            self.command(
-                "up",
-                f"--name={name}",
-                f"--state={self.state(name)}",
-                f"--nas={self.nas}",
-                "--listen=127.0.0.1:0",
-                f"--profile={self._profile}",
-                f"--slots={self._slots}",
-                f"--credential={self.credential}",
-                *join,
-                *options,
-            ),
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-        )
-        log.close()
+        running = [other for other in self._processes if other != name]
+        known = [other for other in running if self.records(other, "listening")]
+        with (self.directory / f"{name}.log").open("ab") as log:
+            self._processes[name] = subprocess.Popen(
+                self.command(
+                    "up",
+                    f"--name={name}",
+                    f"--state={self.state(name)}",
+                    f"--nas={self.nas}",
+                    "--listen=127.0.0.1:0",
+                    f"--profile={self._profile}",
+                    f"--slots={self._slots}",
+                    f"--credential={self.credential}",
+                    *(f"--join={self.address(other)}" for other in known[:2]),
+                    *options,
+                ),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        return heard
+
+    def _await(self, name: str, heard: int) -> Address:
+        """Wait until the node listens once more than `heard` times."""
 
         def listens() -> bool:
             if self._processes[name].poll() is not None:

@@ -30,7 +30,8 @@ def show_status(report: StatusReport, *, as_json: bool) -> None:
     names = {node.node: node.name for node in report.nodes}
     alive = sum(node.state == "alive" for node in report.nodes)
     master = names.get(report.master, "none")
-    click.echo(f"cluster {report.cluster}   {alive} nodes   master {master} (term {report.term})")
+    nodes = f"{alive} node" if alive == 1 else f"{alive} nodes"
+    click.echo(f"cluster {report.cluster}   {nodes}   master {master} (term {report.term})")
     click.echo(survival(report))
     if not report.jobs:
         click.echo("no jobs")

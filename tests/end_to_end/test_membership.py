@@ -47,8 +47,7 @@ def test_a_node_that_joins_in_the_middle_gets_work_within_two_seconds(
 
 
 def test_a_node_that_leaves_loses_nothing_and_delays_nothing(cluster: LocalCluster) -> None:
-    for name in ("one", "two", "three"):
-        cluster.start(name)
+    cluster.start_all(("one", "two", "three"))
     cluster.wait_for_voters(3)
     job = naps(cluster, 60, 0.2, at="one")
     cluster.wait(lambda: cluster.records("three", "started"), "work for the leaver", 20.0)
@@ -63,8 +62,7 @@ def test_a_node_that_leaves_loses_nothing_and_delays_nothing(cluster: LocalClust
 
 
 def test_the_master_leaves_and_the_job_goes_on(cluster: LocalCluster) -> None:
-    for name in ("one", "two", "three"):
-        cluster.start(name)
+    cluster.start_all(("one", "two", "three"))
     cluster.wait_for_voters(3)
     job = naps(cluster, 60, 0.2, at="one")
     cluster.wait(lambda: cluster.all_records("started"), "the job to start", 20.0)

@@ -34,8 +34,7 @@ def cluster(tmp_path: Path, film: Path) -> Iterator[LocalCluster]:
     with LocalCluster(tmp_path, profile="lan") as cluster:
         (cluster.nas / "films").mkdir()
         (cluster.nas / "films" / "film.mkv").write_bytes(film.read_bytes())
-        for name in ("one", "two", "three"):
-            cluster.start(name)
+        cluster.start_all(("one", "two", "three"))
         cluster.wait_for_voters(3)
         yield cluster
 
