@@ -7,7 +7,6 @@ the master starts them, so that the finished ones are nearly a row.  No step rec
 """
 
 import difflib
-import math
 import os
 from collections.abc import Iterator, Sequence
 from itertools import islice
@@ -19,6 +18,8 @@ from nanoboost.fields import Input, Made, Param, fields_of
 from nanoboost.nano import Nano, bind, made_by, seconds
 from nanoboost.plan import (
     PLAN_VERSION,
+    SIZE_MAX,
+    SIZE_MIN,
     TASKS_MAX,
     FileRef,
     Plan,
@@ -274,8 +275,9 @@ def _sized(nano: Nano, task: PlanTask, nas_dir: Path) -> PlanTask:
             f"{name}() ended with {type(error).__name__}: {error}; it may look at parameters and "
             "at files that are on the NAS already"
         ) from None
-    if type(size) not in (int, float) or not (math.isfinite(size) and size >= 0):
-        raise GraphError(f"{name}() returned {size!r}: a number from 0 is wanted")
+    if type(size) not in (int, float) or not (size == 0 or SIZE_MIN <= size <= SIZE_MAX):
+        wanted = f"0, or a number from {SIZE_MIN:g} to {SIZE_MAX:g}, is wanted"
+        raise GraphError(f"{name}() returned {size!r}: {wanted}")
     fields = (task.cls, task.ordinal, task.params, task.inputs, task.outputs, task.after)
     return PlanTask(*fields, float(size))
 

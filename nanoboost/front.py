@@ -6,10 +6,22 @@ cluster as a whole are answered by any node from what its rooms know.
 
 from typing import TYPE_CHECKING, Any
 
+from nanoboost.errors import RemoteError
 from nanoboost.gossip.members import Member
 from nanoboost.ids import NodeId
+from nanoboost.master.report import AgentView
 from nanoboost.net.session import Session
-from nanoboost.wire.messages import GetStatus, Leave, NodeReport, NotMaster, StatusReport
+from nanoboost.wire.messages import (
+    Cancel,
+    FindTask,
+    GetJob,
+    GetStatus,
+    Leave,
+    NodeReport,
+    NotMaster,
+    StatusReport,
+    Submit,
+)
 
 if TYPE_CHECKING:
     from nanoboost.node import Node
@@ -22,12 +34,17 @@ class Front:
         self._node = node
 
     def answer(self, session: Session, question: Any) -> None:
-        """Answer `question` on `session`, now or (for the master's work) later."""
+        """Answer `question` on `session`, now or (for the master's work) later.
+
+        Raises `RemoteError` for what is an answer: nobody asks that.
+        """
         if isinstance(question, GetStatus):
             session.send(self._status(question.request))
         elif isinstance(question, Leave):
             self._node.leave_and_end()
             session.send(self._status(question.request))
+        elif not isinstance(question, Submit | Cancel | GetJob | FindTask):
+            raise RemoteError(f"{type(question).__name__} is no question")
         elif self._node.consensus.status.is_master:
             self._node.master.answer(session, question)
         else:
@@ -42,6 +59,7 @@ class Front:
 
     def _status(self, request: int) -> StatusReport:
         node, raft = self._node, self._node.consensus.status
+        agents = node.master.agents()
         return StatusReport(
             request=request,
             cluster=node.runtime.security.cluster,
@@ -50,12 +68,13 @@ class Front:
             term=raft.term,
             survives=raft.survives,
             nas=node.config.nas_dir,
-            nodes=tuple(self._report(member) for member in node.gossip.members),
+            nodes=tuple(
+                self._report(member, agents.get(member.node)) for member in node.gossip.members
+            ),
             jobs=node.master.summaries() if raft.is_master else (),
         )
 
-    def _report(self, member: Member) -> NodeReport:
-        agent = self._node.master.agents().get(member.node)
+    def _report(self, member: Member, agent: AgentView | None) -> NodeReport:
         return NodeReport(
             node=member.node,
             name=member.name,

@@ -19,6 +19,8 @@ from nanoboost.wire.packing import Reader, write_block
 PLAN_VERSION = 1
 TASKS_MAX = 1_000_000
 PLAN_ITEMS_MAX = 50_000_000
+SIZE_MIN, SIZE_MAX = 1e-9, 1e18
+"""Of a task: what lies outside would overflow where sizes are compared."""
 PART_TASKS = 100
 """So many are decoded at a time: 4 ms on a server, 25 ms on a Raspberry Pi 4."""
 
@@ -70,6 +72,11 @@ class PlanClass:
     timeout_s: float = field(validator=validators.ge(0.0))
 
 
+def _is_size(_task: object, _attribute: object, size: float) -> None:
+    if size and not SIZE_MIN <= size <= SIZE_MAX:
+        raise ValueError(f"size {size}: 0, or from {SIZE_MIN} to {SIZE_MAX}")
+
+
 @frozen
 class PlanTask:
     """One Nano of the graph.  `cls` and `after` are numbers (of a class, of tasks); `ordinal`
@@ -82,7 +89,7 @@ class PlanTask:
     inputs: tuple[PlanInput, ...]
     outputs: tuple[PlanOutput, ...]
     after: tuple[int, ...]
-    size: float = field(validator=validators.ge(0.0))
+    size: float = field(validator=_is_size)
 
     @property
     def parents(self) -> tuple[TaskId, ...]:

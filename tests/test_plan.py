@@ -1,6 +1,7 @@
 """The plan: topological, digested, there and back, and hostile."""
 
 import random
+import struct
 from typing import Any
 
 import cbor2
@@ -204,3 +205,14 @@ def test_changed_bytes_are_a_plan_or_refused() -> None:
         except RemoteError:
             continue
         assert len(Family(found).parents) == len(found.tasks)
+
+
+@pytest.mark.parametrize("size", [-1.0, 1e-300, 1e300])
+def test_a_size_with_which_nothing_can_be_computed_is_refused(size: float) -> None:
+    with pytest.raises(ValueError, match="size"):
+        evolve(task(0), size=size)
+    data = encode_plan(plan(task(0))).replace(
+        b"\xfb\x3f\xf0" + bytes(6), b"\xfb" + struct.pack(">d", size)
+    )
+    with pytest.raises(RemoteError):
+        decode_plan(data, plan_digest(data))

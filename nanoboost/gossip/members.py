@@ -52,10 +52,12 @@ class Incarnation:
             raise ValueError("incarnation out of bounds")
 
     def next(self) -> "Incarnation":
-        """The least incarnation that outbids this one."""
+        """The least incarnation that outbids this one; the greatest is outbid by none."""
         if self.counter < COUNTER_MAX:
             return Incarnation(self.generation, self.counter + 1)
-        return Incarnation(self.generation + 1, 0)
+        if self.generation < GENERATION_MAX:
+            return Incarnation(self.generation + 1, 0)
+        return self
 
 
 @frozen

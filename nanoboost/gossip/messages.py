@@ -110,6 +110,10 @@ class Accused:
     incarnation: Incarnation
     rumors: tuple[Rumor, ...] = field(default=(), validator=_few)
 
+    def __attrs_post_init__(self) -> None:
+        if self.state is State.ALIVE:
+            raise ValueError("accused of being alive")
+
 
 Datagram = Ping | Ack | PingRequest | Nack | Gossip | NotMe | Accused
 DATAGRAMS = Catalog((Ping, Ack, PingRequest, Nack, Gossip, NotMe, Accused), items_max=2000)

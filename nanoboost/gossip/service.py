@@ -35,7 +35,14 @@ from nanoboost.gossip.effects import (
     SyncAsked,
     Unanswered,
 )
-from nanoboost.gossip.members import Description, Incarnation, Member, Meta, State
+from nanoboost.gossip.members import (
+    GENERATION_MAX,
+    Description,
+    Incarnation,
+    Member,
+    Meta,
+    State,
+)
 from nanoboost.gossip.messages import DATAGRAMS, StreamPing, StreamPong, Sync, Synced
 from nanoboost.gossip.seal import BOOT_BYTES, Seal
 from nanoboost.gossip.swim import Swim
@@ -98,7 +105,7 @@ class Gossip(Service):
         self._member_changed = member_changed
         self._crashed = crashed
         stored = dict(runtime.store.load(PREFIX))
-        self._generation = int(stored.get(GENERATION_KEY, b"0")) + 1
+        self._generation = min(GENERATION_MAX, int(stored.get(GENERATION_KEY, b"0")) + 1)
         self._peers = _decoded(stored.get(PEERS_KEY))
         self._peers_saved = self._peers
         self._saving_peers = False

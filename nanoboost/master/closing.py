@@ -18,7 +18,7 @@ AGAIN_S_MIN, AGAIN_S_MAX = 0.5, 15.0
 CLEANS_MAX = 10
 """Leftovers that cannot be removed by then stay; nothing depends on them."""
 PLANS_KEPT = 8
-"""Of so many ended jobs the plan is kept, for questions about them."""
+"""Of so many ended jobs the plan and all attempts are kept, for questions about them."""
 ENDED_KEPT = 256
 """So many ended jobs are remembered (as many as the log remembers)."""
 CLEAN_AGAIN = 4
@@ -168,7 +168,7 @@ class Closing:
             oldest = next(iter(self._with_plan))
             del self._with_plan[oldest]
             if oldest in self._reign.jobs:
-                self._reign.jobs[oldest].scheduler = None
+                self._reign.jobs[oldest].shelve()
 
     def _forget_the_oldest(self) -> None:
         ended = [job.name for job in self._reign.jobs.values() if job.state.is_final]

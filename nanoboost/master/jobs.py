@@ -108,6 +108,18 @@ class Job:
         past = self.recall(key)
         return past is not None and past.outcome is not None
 
+    def shelve(self) -> None:
+        """Keep only what a report shows: the job has ended long ago, and there are many like it."""
+        kept = [AttemptKey(self.name, task, attempt) for task, attempt in self.failures]
+        known = [(key, self.recall(key)) for key in kept]
+        self.scheduler = None
+        self.past = {}
+        self.started.clear()
+        self.crashes.clear()
+        for key, past in known:
+            if past is not None:
+                self.remember(key, past)
+
     def next_attempt(self, task: TaskId, term: int) -> AttemptKey:
         """A name for a run that was never used before."""
         n = self.started[task] = self.started.get(task, 0) + 1

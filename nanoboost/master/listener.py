@@ -13,6 +13,14 @@ from nanoboost.ids import AttemptKey, JobId, NodeId
 from nanoboost.master.events import Asked, DoneReceived, HelloReceived, Question
 from nanoboost.wire.messages import AgentHello, TaskDone
 
+SPEED_MAX = 1e6
+"""Of an agent, the reference machine being 1."""
+TIMES_MAX_S = 1e9
+"""What an attempt may say that it took: 30 years."""
+
+RUNS_MAX = 1 << 32
+"""Of one task in one term; the number after it must still fit in a message."""
+
 
 class Sender(Protocol):
     """Where an answer goes: a session of `nanoboost.net`."""
@@ -37,7 +45,7 @@ class Listener:
     def receive(self, sender: NodeId, message: AgentHello | TaskDone) -> None:
         """An agent speaks.  Raises `RemoteError` if that is nonsense."""
         if isinstance(message, AgentHello):
-            if not 0 <= message.slots <= SLOTS_MAX or message.speed <= 0:
+            if not (0 <= message.slots <= SLOTS_MAX and 0 < message.speed <= SPEED_MAX):
                 raise RemoteError(f"{message.slots} slots of speed {message.speed}")
             self._check(message.running)
             self._check(message.held)
@@ -46,6 +54,8 @@ class Listener:
             self._check((message.key,))
             if any(not 0 <= parent.task < message.key.task for parent in message.read):
                 raise RemoteError("a task that has read what comes after it")
+            if max(message.wall_s, message.cpu_s) > TIMES_MAX_S:
+                raise RemoteError(f"{message.wall_s} s, {message.cpu_s} s of processor time")
             self._feed(DoneReceived(sender, message))
 
     def answer(self, sender: Sender, question: Question) -> None:
@@ -61,5 +71,6 @@ class Listener:
     def _check(self, keys: Iterable[AttemptKey]) -> None:
         for key in keys:
             tasks = self._tasks_of(key.job)
-            if key.task < 0 or key.attempt.n < 1 or (tasks is not None and key.task >= tasks):
+            is_one = key.task >= 0 and key.attempt.term >= 0 and 1 <= key.attempt.n <= RUNS_MAX
+            if not is_one or (tasks is not None and key.task >= tasks):
                 raise RemoteError(f"attempt {key.attempt} of task {key.task} of {key.job}")

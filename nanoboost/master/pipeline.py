@@ -245,6 +245,8 @@ class Pipeline:
         if isinstance(record, JobSubmitted):
             plan = self._desk.submitted(record.job)
             if job is None:
+                for run in reign.agents.runs(record.job):
+                    reign.agents.end(run)  # whatever claims that name is older than the job
                 job = reign.jobs[record.job] = Job(record, Frontier.empty(record.tasks))
                 reign.journal("submitted", job=record.job)
                 if plan is None:

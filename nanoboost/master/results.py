@@ -73,6 +73,7 @@ class Results:
             if self._has_read_winners(job, done):
                 return self._win(now, job, node, done)
         if job.has_ended(key):  # it has been heard of before
+            self._release(key)
             if not job.ledger.is_owed(task):
                 self._acknowledge(node, key)
             return []

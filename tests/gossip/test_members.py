@@ -93,6 +93,8 @@ def test_the_order_of_claims_is_total() -> None:
 def test_the_next_incarnation_is_later_even_where_the_counter_ends() -> None:
     assert Incarnation(3, 4).next() == Incarnation(3, 5)
     assert Incarnation(3, COUNTER_MAX).next() == Incarnation(4, 0)
+    greatest = Incarnation(GENERATION_MAX, COUNTER_MAX)
+    assert greatest.next() == greatest, "nothing outbids it, and whoever claims it stops nobody"
 
 
 @pytest.mark.parametrize(

@@ -151,7 +151,7 @@ def test_the_longest_rumor_fits_alone_in_the_longest_datagram(kind: State) -> No
     datagrams: list[Datagram] = [
         Ping(header, ME, (rumor,)),
         PingRequest(header, ME, where, 59.999, (rumor,)),
-        Accused(header, kind, LATEST, (rumor,)),
+        Accused(header, State.DEAD, LATEST, (rumor,)),
         Gossip(header, (rumor,)),
     ]
     for datagram in datagrams:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from random import Random
 
+import pytest
 from attrs import evolve
 
 from nanoboost.config import PROFILES
@@ -27,7 +28,15 @@ from nanoboost.gossip.effects import (
     Unanswered,
 )
 from nanoboost.gossip.health import PAUSE_PENALTY
-from nanoboost.gossip.members import NOBODY, Incarnation, Member, Rumor, State
+from nanoboost.gossip.members import (
+    COUNTER_MAX,
+    GENERATION_MAX,
+    NOBODY,
+    Incarnation,
+    Member,
+    Rumor,
+    State,
+)
 from nanoboost.gossip.messages import (
     Accused,
     Ack,
@@ -170,6 +179,18 @@ def test_whoever_is_told_that_he_is_dead_refutes_at_once() -> None:
     assert to == 1
     assert reply == Gossip(own_header(poked, 0), (own,))
     assert poked.swim.health == 1
+
+
+def test_nobody_is_accused_of_being_alive() -> None:
+    with pytest.raises(ValueError, match="alive"):
+        Accused(header(1), ALIVE, Incarnation(3, 4))
+
+
+def test_the_greatest_incarnation_that_can_be_claimed_stops_nobody() -> None:
+    poked = Poked(1)
+    greatest = Incarnation(GENERATION_MAX, COUNTER_MAX)
+    assert Gossip in kinds(poked.hear(Accused(header(1), DEAD, greatest)))
+    assert poked.swim.members[0].state is ALIVE
 
 
 # --- probing -------------------------------------------------------------------------------------

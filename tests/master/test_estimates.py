@@ -6,6 +6,8 @@ from random import Random
 import pytest
 
 from nanoboost.master.estimates import UNKNOWN_S, Estimates
+from nanoboost.master.listener import SPEED_MAX, TIMES_MAX_S
+from nanoboost.plan import SIZE_MAX, SIZE_MIN
 from tests.master.plans import node
 
 CLS = ("Graph", "Nano")
@@ -88,3 +90,17 @@ def test_naps_and_nonsense_never_break_it() -> None:
         assert estimates.learn(CLS, 0.0, PC, wall_s, cpu_s) > 0
     assert 0 < estimates.work_s(CLS, 1.0) < math.inf
     assert estimates.factor(CLS, PC) > 0
+
+
+def test_the_oddest_plan_and_the_oddest_agent_that_are_let_in_break_nothing() -> None:
+    estimates = Estimates()
+    estimates.meet(PC, SPEED_MAX)
+    estimates.meet(PI, 1e-300)
+    for sizes in ([SIZE_MIN] * 3, [SIZE_MAX] * 3, [SIZE_MIN, SIZE_MAX]):
+        estimates.expect(CLS, sizes)
+        for size in sizes:
+            for machine in (PC, PI):
+                estimates.learn(CLS, size, machine, TIMES_MAX_S, TIMES_MAX_S)
+                assert math.isfinite(estimates.work_s(CLS, size) * estimates.factor(CLS, machine))
+                assert math.isfinite(estimates.pace(CLS).per_size_s * size)
+                estimates.learn(CLS, size, machine, 0.0, 0.0)

@@ -14,8 +14,8 @@ from tests.master.plans import node
 JOB = JobId("job")
 
 
-def key(task: int, n: int = 1) -> AttemptKey:
-    return AttemptKey(JOB, TaskId(task), Attempt(1, n))
+def key(task: int, n: int = 1, term: int = 1) -> AttemptKey:
+    return AttemptKey(JOB, TaskId(task), Attempt(term, n))
 
 
 def hello(**facts: Any) -> AgentHello:
@@ -46,13 +46,19 @@ def listener(fed: list[Any]) -> Listener:
         hello(slots=-1),
         hello(slots=100_000),
         hello(speed=0.0),
+        hello(speed=1e300),
         hello(running=(key(5),)),
         hello(held=(key(-1),)),
         hello(running=(key(0, n=0),)),
+        hello(running=(key(0, n=(1 << 63) - 1),)),
+        hello(held=(key(0, term=-1),)),
         done(5),
         done(-1),
         done(3, 3),
         done(3, -1),
+        TaskDone(key(0, term=-1), Outcome.DONE, (), 1.0, 1.0),
+        TaskDone(key(0), Outcome.DONE, (), 1e300, 1.0),
+        TaskDone(key(0), Outcome.DONE, (), 1.0, 1e300),
     ],
 )
 def test_nonsense_is_the_peers_fault(nonsense: AgentHello | TaskDone) -> None:

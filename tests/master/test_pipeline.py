@@ -6,6 +6,7 @@ from nanoboost.config import MasterTiming
 from nanoboost.core import Woke
 from nanoboost.frontier import Frontier
 from nanoboost.ids import Attempt, AttemptKey, JobId, NodeId, TaskId
+from nanoboost.master.closing import PLANS_KEPT
 from nanoboost.master.events import (
     Answer,
     Asked,
@@ -693,3 +694,60 @@ def test_without_any_slot_the_job_says_so() -> None:
     bench.reign(slots=0)
     bench.run()
     assert bench.report().note == "no node has a slot"
+
+
+# --- odd members, long lives ---------------------------------------------------------------------
+
+
+def test_what_an_agent_ran_under_a_name_that_is_given_only_later_is_none_of_that_jobs() -> None:
+    bench = Bench()
+    bench.reign(slots=4)
+    for task in (0, 99):
+        bench.hello(3, slots=4, running=(key(task),))
+    assert bench.run() == [
+        Answer(1, Submitted(7, JOB)),
+        Send(ME, execute(key(0), "Nano-0000")),
+    ]
+    assert bench.report().classes[0].running == (("one", 1),)
+    bench.poke(MemberLost(ME))
+
+
+def test_an_attempt_that_has_failed_and_is_said_to_run_again_leaves_no_slot_taken() -> None:
+    bench = Bench()
+    bench.reign(slots=2)
+    bench.run()
+    bench.done(key(0), outcome=Outcome.CANCELLED)
+    bench.hello(3, slots=2, running=(key(0), key(0, n=2)))
+    bench.done(key(0), outcome=Outcome.CANCELLED)
+    assert bench.core.agents(bench.now)[ME].busy == 1
+
+
+def test_of_a_job_that_ended_long_ago_only_what_a_report_shows_is_kept() -> None:
+    bench = Bench()
+    entries = tuple(
+        JobEntry(
+            JobSubmitted(JobId(f"old-{number}"), "Graph", DIGEST, CODE, 0, 2),
+            JobState.DONE,
+            "",
+            frontier(2, key(0), key(1)),
+        )
+        for number in range(PLANS_KEPT)
+    )
+    bench.reign(entries=entries)
+    bench.run(plan([[], []]))
+    bench.done(key(0), outcome=Outcome.FAILED, error="boom")
+    bench.done(key(0, n=2))
+    bench.done(key(1))
+    reign = bench.core._reign
+    assert reign is not None
+    job = reign.jobs[JOB]
+    assert len(job.past) == 2
+    bench.poke(RecordCommitted(3, JobEnded(JOB, JobState.CANCELLED, "")))
+    for old in entries:
+        bench.poke(Asked(4, GetJob(8, old.submitted.job)))
+        bench.poke(PlanRead(old.submitted.job, DIGEST, plan([[], []])))
+    assert job.scheduler is None
+    assert {task: list(ends) for task, ends in job.past.items()} == {0: [Attempt(3, 1)]}
+    bench.poke(Asked(5, GetJob(8, JOB)))
+    (answer,) = bench.poke(PlanRead(JOB, DIGEST, plan([[], []])))
+    assert [failure.error for failure in answer.message.failures] == ["boom"]
