@@ -18,6 +18,9 @@ SPEED_MAX = 1e6
 TIMES_MAX_S = 1e9
 """What an attempt may say that it took: 30 years."""
 
+TEXT_MAX = 8_000
+"""Of what an agent says for people (an agent of ours cuts it at 4,000): reports carry many."""
+
 RUNS_MAX = 1 << 32
 """Of one task in one term; the number after it must still fit in a message."""
 
@@ -47,6 +50,8 @@ class Listener:
         if isinstance(message, AgentHello):
             if not (0 <= message.slots <= SLOTS_MAX and 0 < message.speed <= SPEED_MAX):
                 raise RemoteError(f"{message.slots} slots of speed {message.speed}")
+            if len(message.fit) > TEXT_MAX:
+                raise RemoteError(f"a reason of {len(message.fit)} characters")
             self._check(message.running)
             self._check(message.held)
             self._feed(HelloReceived(sender, message))
@@ -54,6 +59,8 @@ class Listener:
             self._check((message.key,))
             if any(not 0 <= parent.task < message.key.task for parent in message.read):
                 raise RemoteError("a task that has read what comes after it")
+            if max(len(message.error), len(message.tail)) > TEXT_MAX:
+                raise RemoteError(f"an error of {len(message.error)} characters, or its log")
             if max(message.wall_s, message.cpu_s) > TIMES_MAX_S:
                 raise RemoteError(f"{message.wall_s} s, {message.cpu_s} s of processor time")
             self._feed(DoneReceived(sender, message))

@@ -19,8 +19,8 @@ def key(task: int, n: int = 1, term: int = 1) -> AttemptKey:
 
 
 def hello(**facts: Any) -> AgentHello:
-    defaults: dict[str, Any] = {"slots": 1, "speed": 1.0, "running": (), "held": ()}
-    return AgentHello(term=1, labels=(), fit="", draining=False, **{**defaults, **facts})
+    defaults: dict[str, Any] = {"slots": 1, "speed": 1.0, "running": (), "held": (), "fit": ""}
+    return AgentHello(term=1, labels=(), draining=False, **{**defaults, **facts})
 
 
 def done(task: int, *read: int) -> TaskDone:
@@ -47,6 +47,7 @@ def listener(fed: list[Any]) -> Listener:
         hello(slots=100_000),
         hello(speed=0.0),
         hello(speed=1e300),
+        hello(fit="x" * 100_000),
         hello(running=(key(5),)),
         hello(held=(key(-1),)),
         hello(running=(key(0, n=0),)),
@@ -58,6 +59,7 @@ def listener(fed: list[Any]) -> Listener:
         done(3, -1),
         TaskDone(key(0, term=-1), Outcome.DONE, (), 1.0, 1.0),
         TaskDone(key(0), Outcome.DONE, (), 1e300, 1.0),
+        TaskDone(key(0), Outcome.FAILED, (), 1.0, 1.0, "x" * 100_000),
         TaskDone(key(0), Outcome.DONE, (), 1.0, 1e300),
     ],
 )
