@@ -29,6 +29,7 @@ from nanoboost.net.credential import Credential, load
 from nanoboost.node import Node, compose
 from nanoboost.world.journal import Journal
 from nanoboost.world.real import is_in_use, monotonic, real_runtime
+from nanoboost.world.store import StoreError
 
 NAS_CHECK_S = 15.0
 """A NAS that has not answered by then is called hung; nothing of the daemon waits for it."""
@@ -257,6 +258,8 @@ class NodeService(Service):
     def _node_ended(self, failure: Failure | None) -> None:
         if failure is None:
             self._end(0, "")
+        elif failure.check(StoreError):
+            self._end(74, f"stopped because its own disk failed: {failure.getErrorMessage()}")
         else:
             self._end(70, f"stopped by a broken invariant: {failure.getErrorMessage()}")
 

@@ -29,6 +29,7 @@ from nanoboost.cli.finding import (
     one_job,
 )
 from nanoboost.cli.progress import display_for
+from nanoboost.cli.recover import recover_here
 from nanoboost.cli.run import Order, embedded, follow, prepare, submit_and_follow
 from nanoboost.errors import UserError
 from nanoboost.nas.files import claim
@@ -64,7 +65,8 @@ def run_in_reactor(work: Work) -> None:
             status = INTERRUPTED
         else:
             reactor.removeSystemEventTrigger(trigger)
-        over.callback(None)
+        finally:
+            over.callback(None)
 
     with contextlib.suppress(SystemExit):
         tap.react(main)
@@ -305,6 +307,27 @@ def leave(credential: str | None, node: str | None, state: str | None) -> None:
         return 0
 
     run_in_reactor(work)
+
+
+@main.command()
+@credential_option
+@state_option
+@click.option("--seeds", multiple=True, metavar="HOST:PORT", help="Nodes that must have no master.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def recover(credential: str | None, state: str | None, seeds: tuple[str, ...], yes: bool) -> None:
+    """Go on with this stopped node alone, when most voters are lost for good."""
+
+    def confirmed(question: str) -> bool:
+        try:
+            return yes or click.confirm(question)
+        except click.Abort:
+            return False
+
+    run_in_reactor(
+        lambda reactor: recover_here(
+            reactor, state or tap.default_state_dir(), credential, seeds, confirmed
+        )
+    )
 
 
 @main.command()

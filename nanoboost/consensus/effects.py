@@ -29,10 +29,12 @@ class Persisted:
 
 @frozen
 class Proposed:
-    """The master of `term` wants this record in the log."""
+    """The master of `term` wants this record in the log, and those that came with it: together
+    they are one message to each member, and one write."""
 
     term: Term
     data: bytes
+    more: tuple[bytes, ...] = ()
 
 
 @frozen
@@ -182,6 +184,14 @@ class ForeignLog:
 
 
 @frozen
+class Outdated:
+    """`sender` is of a later generation: the cluster has been recovered without this node."""
+
+    sender: NodeId
+    generation: int
+
+
+@frozen
 class LeaveFinished:
     """This node is out of the configuration, or has waited long enough."""
 
@@ -197,5 +207,6 @@ Effect = (
     | ReadReady
     | ReadRefused
     | ForeignLog
+    | Outdated
     | LeaveFinished
 )

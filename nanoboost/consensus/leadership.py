@@ -5,7 +5,7 @@ has stalled (its heartbeats would hide that nothing can be committed), or once i
 out of the voters.  Where somebody else can serve, that node is told to stand at once (TimeoutNow).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from nanoboost.consensus.messages import EntryKind, TimeoutNow
 from nanoboost.consensus.replication import Replication
@@ -84,9 +84,10 @@ class Leadership:
             return False
         return state.log.bytes_to_commit + size <= UNCOMMITTED_BYTES_MAX
 
-    def propose(self, now: float, data: bytes) -> None:
-        """Append a record."""
-        self._state.append(EntryKind.RECORD, data)
+    def propose(self, now: float, records: Sequence[bytes]) -> None:
+        """Append the records."""
+        for data in records:
+            self._state.append(EntryKind.RECORD, data)
         self._replication.spread(now)
 
     # --- handing over ----------------------------------------------------------------------------

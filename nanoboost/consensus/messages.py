@@ -15,9 +15,9 @@ from nanoboost.errors import RemoteError
 from nanoboost.ids import NodeId, Term
 from nanoboost.wire.codec import Catalog, message
 
-GENERATION = 1
-"""Goes up when an operator recovers a cluster that has lost its quorum for good, and fences off
-whoever of the lost side returns."""
+FIRST_GENERATION = 1
+"""The generation goes up when an operator recovers a cluster that has lost its quorum for good
+(`recovery`), and fences off whoever of the lost side returns."""
 
 
 NOBODY_YET = NodeId("")
@@ -31,6 +31,10 @@ class Route:
     generation: int
     to: NodeId
     founder: NodeId = NOBODY_YET
+
+
+ENTRY_BYTES = 32
+"""About what an entry costs besides its data."""
 
 
 class EntryKind(enum.Enum):
@@ -56,17 +60,19 @@ class Entry:
     @property
     def size(self) -> int:
         """About how many bytes it takes, on the wire, in memory and on the disk."""
-        return len(self.data) + 32
+        return len(self.data) + ENTRY_BYTES
 
 
 @message(92)
 class HardState:
-    """What a node must never forget: the term it is in, whom it voted for there ("": nobody), and
-    who founded the log that it has a copy of ("": it has none yet).  Lies in the durable store."""
+    """What a node must never forget: the term it is in, whom it voted for there ("": nobody), who
+    founded the log that it has a copy of ("": it has none yet), and the generation of that log.
+    Lies in the durable store."""
 
     term: Term
     vote: NodeId
     founder: NodeId = NOBODY_YET
+    generation: int = FIRST_GENERATION
 
 
 @message(93)
@@ -209,6 +215,14 @@ class LeaveDone:
     term: Term
 
 
+@message(82)
+class Fenced:
+    """To whoever speaks of another generation than mine, which the route names: we have nothing to
+    say to each other.  Never answered."""
+
+    route: Route
+
+
 RAFT = (
     RequestVote,
     Vote,
@@ -222,6 +236,7 @@ RAFT = (
     TimeoutNow,
     LeaveRequest,
     LeaveDone,
+    Fenced,
 )
 Message = (
     RequestVote
@@ -236,6 +251,7 @@ Message = (
     | TimeoutNow
     | LeaveRequest
     | LeaveDone
+    | Fenced
 )
 
 

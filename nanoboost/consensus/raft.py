@@ -22,6 +22,7 @@ from nanoboost.consensus.effects import (
     ForeignLog,
     LeaveAsked,
     NodeGone,
+    Outdated,
     PeersChanged,
     Persisted,
     Proposed,
@@ -35,10 +36,12 @@ from nanoboost.consensus.election import Election
 from nanoboost.consensus.leadership import Leadership
 from nanoboost.consensus.membership import Configuration
 from nanoboost.consensus.messages import (
+    FIRST_GENERATION,
     Appended,
     AppendEntries,
     AppendRefused,
     EntryKind,
+    Fenced,
     Heartbeat,
     HeartbeatAnswer,
     InstallSnapshot,
@@ -106,7 +109,7 @@ class Raft:
             state.outbox.append(Restore(stored.snapshot))
         if is_founder and stored.is_empty:
             state.term = 1
-            state.join_log(me)
+            state.join_log(me, FIRST_GENERATION)
             state.append(EntryKind.CONFIGURATION, Configuration((me,)).encode())
         if state.is_alone:
             state.election_due = now
@@ -125,9 +128,9 @@ class Raft:
                 self.state.persisted(token)
                 self._release(now)
                 self._advance(now)
-            case Proposed(term, data):
+            case Proposed(term, data, more):
                 if term == self.state.term and self.state.is_leader:
-                    self._leadership.propose(now, data)
+                    self._leadership.propose(now, (data, *more))
             case ReadAsked(ticket):
                 self._reading.asked(ticket)
             case SnapshotTaken(index, data):
@@ -175,7 +178,7 @@ class Raft:
 
     def _received(self, now: float, sender: NodeId, message: Any) -> None:
         state = self.state
-        if not state.is_for_me(message.route):
+        if not state.is_for_me(message.route) or not self._is_of_my_generation(sender, message):
             return
         if not state.is_about_my_log(message.route):
             state.outbox.append(ForeignLog(sender))
@@ -188,6 +191,24 @@ class Raft:
             state.follow(now, message.term, None)
         elif message.term == state.term and state.is_leader:
             self._answers[kind](now, sender, message)
+
+    def _is_of_my_generation(self, sender: NodeId, message: Any) -> bool:
+        """Whether the message is of this node's generation; whose is not is told so.  A newer one
+        is taken over from a leader, by a node without a log: one that has a log of the lost side
+        may have committed there what the recovered side has not."""
+        state, generation = self.state, message.route.generation
+        if isinstance(message, Fenced):
+            if generation < state.generation:
+                state.fenced[sender] = generation
+        elif generation == state.generation:
+            return True
+        elif generation > state.generation and not state.founder:
+            return isinstance(message, AppendEntries | Heartbeat | InstallSnapshot)
+        else:
+            state.send(sender, Fenced(state.route(sender)))
+        if generation > state.generation:
+            state.outbox.append(Outdated(sender, generation))
+        return False
 
     def _run(self, now: float) -> None:
         """Do whatever is due."""

@@ -6,6 +6,8 @@ leads when a joint configuration is committed finishes it, whether it began it o
 leader that is not among the new voters leads until that is committed, and then goes.
 """
 
+from attrs import evolve
+
 from nanoboost.consensus.autopilot import Contact, Situation, desired_change
 from nanoboost.consensus.leadership import Leadership
 from nanoboost.consensus.membership import Change
@@ -100,7 +102,10 @@ class Reconfiguration:
             state.configuration,
             state.membership.effective_index,
             state.log.last_index,
-            state.peers,
+            {
+                node: evolve(peer, eligible=False) if node in state.fenced else peer
+                for node, peer in state.peers.items()
+            },
             {
                 node: Contact(each.match, each.phase is Phase.REPLICATE, each.heard_at)
                 for node, each in state.progress.items()

@@ -192,7 +192,7 @@ class Replication:
     ) -> bool:
         """Follow whoever leads a term that is not over; return False if it is."""
         state, term = self._state, message.term
-        state.join_log(message.route.founder)
+        state.join_log(message.route.founder, message.route.generation)
         if term < state.term:
             return False
         assert not (term == state.term and state.is_leader), "two leaders in one term"

@@ -25,7 +25,6 @@ from nanoboost.consensus.effects import (
 from nanoboost.consensus.log import Log
 from nanoboost.consensus.membership import Configuration, Membership
 from nanoboost.consensus.messages import (
-    GENERATION,
     NOBODY_YET,
     Entry,
     EntryKind,
@@ -83,6 +82,9 @@ class State:
         self.vote = stored.hard_state.vote
         self.founder = stored.hard_state.founder
         """Whose log this node has a copy of."""
+        self.generation = stored.hard_state.generation
+        self.fenced: dict[NodeId, int] = {}
+        """Who has been found to be of an older generation, and of which: good for nothing here."""
         self.role = Role.FOLLOWER
         self.leader: NodeId | None = None
         self.heard_at = now
@@ -140,8 +142,11 @@ class State:
 
     @property
     def _is_term_saved(self) -> bool:
-        saved = self._saved
-        return self.term == saved.term and self.vote == saved.vote and self.founder == saved.founder
+        return self._saved == self._hard_state
+
+    @property
+    def _hard_state(self) -> HardState:
+        return HardState(self.term, self.vote, self.founder, self.generation)
 
     @property
     def is_configuration_committed(self) -> bool:
@@ -185,16 +190,12 @@ class State:
         """The address on the envelope."""
         found = self._routes.get(to)
         if found is None:
-            found = self._routes[to] = Route(self._cluster, GENERATION, to, self.founder)
+            found = self._routes[to] = Route(self._cluster, self.generation, to, self.founder)
         return found
 
     def is_for_me(self, route: Route) -> bool:
         """Whether a message was meant for this node, in this cluster."""
-        return (
-            route.to == self.me
-            and route.cluster == self._cluster
-            and route.generation == GENERATION
-        )
+        return route.to == self.me and route.cluster == self._cluster
 
     def is_about_my_log(self, route: Route) -> bool:
         """Whether a message is about the log that this node has.  A node without a log takes any,
@@ -218,10 +219,10 @@ class State:
 
     # --- moving ----------------------------------------------------------------------------------
 
-    def join_log(self, founder: NodeId) -> None:
+    def join_log(self, founder: NodeId, generation: int) -> None:
         """From here on this node has a copy of that log, and of no other ever."""
         if founder and not self.founder:
-            self.founder = founder
+            self.founder, self.generation = founder, generation
             self._routes = {}
 
     def follow(self, now: float, term: Term, leader: NodeId | None) -> None:
@@ -288,7 +289,7 @@ class State:
         log = self.log
         hard_state = None
         if not self._is_term_saved:
-            hard_state = self._saved = HardState(self.term, self.vote, self.founder)
+            hard_state = self._saved = self._hard_state
         if hard_state or self._unsaved_snapshot or log.unsaved <= log.last_index:
             token = self.durability.begin(now, log.last_index, has_term=hard_state is not None)
             entries = log.between(max(log.unsaved, log.base_index + 1), log.last_index)

@@ -4,7 +4,8 @@
 is SQLite's business (write-ahead log, synchronous=FULL); the order is ours.  Batches that are
 queued while a transaction runs go into the next one together (group commit), for the disk's sync is
 what costs: a few milliseconds on an SSD, up to 0.4 s on an SD card.  **An error poisons the
-store**: after a failed sync nobody knows what is on the disk, so nothing is retried.
+store**: after a failed sync nobody knows what is on the disk, so nothing is retried.  Only a full
+disk is waited for: SQLite says so before it syncs, and rolls back, so nothing of it is left.
 """
 
 import sqlite3
@@ -13,6 +14,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail, succeed
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from nanoboost.errors import NanoBoostError, UserError
@@ -20,6 +22,9 @@ from nanoboost.errors import NanoBoostError, UserError
 APPLICATION_ID = 0x4E616E6F  # "Nano": how file(1) and we tell our databases from others
 SCHEMA_VERSION = 1
 LOCK_TIMEOUT_S = 1.0
+FULL_RETRY_S = 0.5
+"""How often a full disk is tried again; until then commits wait, and in the end proposals are
+refused."""
 
 Writes = Sequence[tuple[bytes, bytes | None]]
 
@@ -44,6 +49,8 @@ class SqliteStore:
     `reactor` provides IReactorFromThreads.  Raises `UserError` if the file cannot be used, is not
     ours, is damaged, or is in use by another process.
     """
+
+    _log = Logger()
 
     def __init__(self, path: str, reactor: Any) -> None:
         self._path = path
@@ -111,12 +118,32 @@ class SqliteStore:
                 self._writing = True
             if error is None:
                 try:
-                    self._transact([writes for writes, _ in batches])
+                    self._transact_when_there_is_space([writes for writes, _ in batches])
                 except Exception as found:  # whatever it is, the disk's state is unknown
                     error = StoreError(f"{self._path}: {found}")
             self._reactor.callFromThread(self._answer, [done for _, done in batches], error)
         self._connection.close()
         self._reactor.callFromThread(self._answer_closed)
+
+    def _transact_when_there_is_space(self, batches: Sequence[Writes]) -> None:
+        """Try again while the disk is full, unless the store is being closed."""
+        is_told = False
+        while True:
+            try:
+                self._transact(batches)
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode != sqlite3.SQLITE_FULL:
+                    raise
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                if not is_told:
+                    self._reactor.callFromThread(self._tell_full)
+                is_told = True
+                with self._changed:
+                    if self._changed.wait_for(lambda: self._closing, FULL_RETRY_S):
+                        raise
+            else:
+                return
 
     def _transact(self, batches: Sequence[Writes]) -> None:
         last = {key: value for writes in batches for key, value in writes}
@@ -136,6 +163,13 @@ class SqliteStore:
                 done.callback(None)
             else:
                 done.errback(Failure(error))
+
+    def _tell_full(self) -> None:
+        self._log.warn(
+            "{path}: the disk is full; nothing is promised until there is space again",
+            event="disk_full",
+            path=self._path,
+        )
 
     def _answer_closed(self) -> None:
         self._is_closed = True

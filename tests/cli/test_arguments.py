@@ -1,5 +1,8 @@
 """What the user types: parameters, addresses, names of jobs; wrong ones get one line."""
 
+import subprocess
+import sys
+
 import pytest
 
 from nanoboost.cli.finding import graph_params, one_job
@@ -71,3 +74,16 @@ def test_job_ids_are_readable_and_legal(graph: str) -> None:
 
 def test_a_job_id_is_the_graph_s_name_in_words() -> None:
     assert new_job_id("VideoCompression").startswith("video-compression-")
+
+
+def test_a_bug_in_a_verb_is_shown_and_does_not_hang() -> None:
+    program = (
+        "from nanoboost.cli.main import run_in_reactor\n"
+        "async def work(reactor): raise AssertionError('a bug')\n"
+        "run_in_reactor(work)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=False
+    )
+    assert done.returncode == 1
+    assert "a bug" in done.stdout + done.stderr

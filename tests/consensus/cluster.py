@@ -1,7 +1,8 @@
 """Raft cores in virtual time over a bad network and honest disks, watched after every step.
 
 The same seed gives the same run.  What was written and not yet synced is lost in a crash (a prefix
-of it may survive).  The checks are Raft's own five properties and the order of disk and promise.
+of it may survive).  What must hold is in `invariants`; a core that fails an assertion of its own is
+an error of the test, unless `is_crash_tolerant`: then that process has died, and the rest goes on.
 """
 
 import heapq
@@ -30,11 +31,12 @@ from nanoboost.consensus.effects import (
     TakeSnapshot,
 )
 from nanoboost.consensus.membership import Change
-from nanoboost.consensus.messages import Appended, Entry, HardState, Snapshot, Vote, check
+from nanoboost.consensus.messages import Entry, HardState, Snapshot, check
 from nanoboost.consensus.raft import Raft
 from nanoboost.consensus.state import NOTHING, Stored
 from nanoboost.core import Woke
 from nanoboost.ids import NodeId
+from tests.consensus.invariants import Watch, must
 
 TIMING = ConsensusTiming(0.05, 0.3, 0.6, 2.0, 0.5, 30.0, 600.0, 60.0)
 CLUSTER = "c" * 16
@@ -47,7 +49,8 @@ def node_id(number: int) -> NodeId:
 class Disk:
     """What survives a power cut, and what is on its way there."""
 
-    def __init__(self) -> None:
+    def __init__(self, synced: Callable[[HardState, HardState], None]) -> None:
+        self._synced = synced
         self.hard_state: HardState = NOTHING.hard_state
         self.snapshot: Snapshot | None = None
         self.entries: dict[int, Entry] = {}
@@ -57,11 +60,8 @@ class Disk:
         """The first `count` pending writes are durable."""
         for persist in self.pending[:count]:
             if persist.hard_state is not None:
-                was, is_now = self.hard_state, persist.hard_state
-                assert is_now.term >= was.term, "a term never goes back"
-                if is_now.term == was.term:
-                    assert was.vote in ("", is_now.vote), "one vote a term"
-                self.hard_state = is_now
+                self._synced(self.hard_state, persist.hard_state)
+                self.hard_state = persist.hard_state
             if persist.snapshot is not None:
                 self.snapshot = persist.snapshot
             self.entries.update({entry.index: entry for entry in persist.entries})
@@ -86,10 +86,10 @@ class Disk:
 class Node:
     """One node: its core while it is up, its disk always."""
 
-    def __init__(self, name: NodeId, *, is_founder: bool) -> None:
+    def __init__(self, name: NodeId, watch: Watch, *, is_founder: bool) -> None:
         self.name = name
         self.is_founder = is_founder
-        self.disk = Disk()
+        self.disk = Disk(lambda was, now: watch.synced(name, was, now))
         self.raft: Raft | None = None
         self.life = 0
         self.applied: list[bytes] = []
@@ -107,23 +107,27 @@ class Node:
 class Cluster:
     """`count` nodes, the first of which founds the cluster."""
 
-    def __init__(self, count: int, seed: int = 1) -> None:
+    def __init__(self, count: int, seed: int = 1, *, is_crash_tolerant: bool = False) -> None:
         self.rng = Random(seed)
         self.now = 0.0
-        self.nodes = {node_id(n): Node(node_id(n), is_founder=n == 0) for n in range(count)}
+        self.watch = Watch()
+        self.is_crash_tolerant = is_crash_tolerant
+        self.deaths = 0
+        names = [node_id(n) for n in range(count)]
+        self.nodes = {each: Node(each, self.watch, is_founder=each == names[0]) for each in names}
         self.delay = (0.0005, 0.002)
         self.loss = 0.0
         self.duplication = 0.0
+        self.lateness = 0.0
+        """How many of the messages take so long that whole terms may pass."""
+        self.snapshot_delay = 0.0
         self.cut: set[tuple[NodeId, NodeId]] = set()
         self.sent: list[tuple[NodeId, NodeId, Any]] = []
         self.drop: Callable[[NodeId, NodeId, Any], bool] = lambda sender, to, message: False
         self._queue: list[tuple[float, int, Callable[[], None]]] = []
         self._count = 0
         self._proposals = 0
-        # The ghosts of history:
-        self.leaders: dict[int, NodeId] = {}
-        self.committed: list[Entry] = []
-        self.seen: dict[tuple[int, int], tuple[int | None, bytes]] = {}
+        self.committed = self.watch.committed
         self.reads: dict[int, int] = {}
         self.reads_ready: list[int] = []
         self.reads_refused: list[int] = []
@@ -170,8 +174,15 @@ class Cluster:
             return
         if isinstance(event, Received):
             check(event.message)
-        effects = node.raft.step(self.now, event)
-        self._check(node)
+        try:
+            effects = node.raft.step(self.now, event)
+        except Exception:
+            if not self.is_crash_tolerant:
+                raise
+            self.deaths += 1
+            self.crash(name)
+            return
+        self.watch.stepped(node, self.nodes)
         for effect in effects:
             self._perform(node, effect)
 
@@ -304,28 +315,26 @@ class Cluster:
     def _perform(self, node: Node, effect: Any) -> None:
         match effect:
             case Send(to, message):
-                self._check_promise(node, to, message)
+                self.watch.sends(node, to, message)
                 self._transmit(node.name, to, message)
             case Persist():
-                self._check_log(node, effect)
+                self.watch.writes(node.core, effect.entries, effect.snapshot)
                 node.disk.pending.append(effect)
                 self._sync_later(node, effect.token)
             case Apply(entries):
                 for entry in entries:
-                    ghost = self.committed[entry.index - 1]
-                    assert entry == ghost, "all apply the same"
-                    assert len(node.applied) == entry.index - 1, "in order, without gaps"
+                    self.watch.applies(node, entry)
                     node.applied.append(entry.data)
             case Restore(snapshot):
                 node.applied = snapshot.data.split(b"\0") if snapshot.data else []
-                ghost_data = [each.data for each in self.committed[: snapshot.index]]
-                assert node.applied == ghost_data
+                self.watch.restores(node, snapshot)
             case TakeSnapshot(index):
                 assert index == len(node.applied)
                 data = b"\0".join(node.applied)
-                self._later(0.0, self._to(node, SnapshotTaken(index, data)))
+                delay = self.rng.uniform(0.0, self.snapshot_delay)
+                self._later(delay, self._to(node, SnapshotTaken(index, data)))
             case ReadReady(ticket):
-                assert len(node.applied) >= self.reads[ticket], "a stale read"
+                must(len(node.applied) >= self.reads[ticket], "I12", "a stale read")
                 self.reads_ready.append(ticket)
             case ReadRefused(ticket):
                 self.reads_refused.append(ticket)
@@ -358,60 +367,6 @@ class Cluster:
         if self.rng.random() < self.loss:
             return
         for _ in range(1 + (self.rng.random() < self.duplication)):
-            self._later(
-                self.rng.uniform(*self.delay), lambda: self.poke(to, Received(sender, message))
-            )
-
-    # --- checks ----------------------------------------------------------------------------------
-
-    def _check_promise(self, node: Node, to: NodeId, message: Any) -> None:
-        """Nothing is promised that a power cut could take back."""
-        if not getattr(message, "is_pre", False):
-            assert node.disk.hard_state.term >= message.term
-        if isinstance(message, Vote) and message.is_granted and not message.is_pre:
-            if node.disk.hard_state.term == message.term:
-                assert node.disk.hard_state.vote == to
-        if isinstance(message, Appended) and node.disk.hard_state.term == message.term:
-            disk = node.disk
-            snapshot = disk.snapshot.index if disk.snapshot else 0
-            assert message.index <= max([snapshot, *disk.entries])
-
-    def _check_log(self, node: Node, persist: Persist) -> None:
-        """Log matching: index and term determine the entry and the one before it."""
-        for entry in persist.entries:
-            before = node.core.state.log.term_at(entry.index - 1)
-            name = (entry.index, entry.term)
-            found = self.seen.setdefault(name, (before, entry.data))
-            assert found[1] == entry.data
-            assert before is None or found[0] in (None, before)
-
-    def _check(self, node: Node) -> None:
-        state = node.core.state
-        log = state.log
-        assert log.applied <= log.commit <= log.last_index
-        assert log.durable <= log.last_index
-        if state.is_leader:
-            first = self.leaders.setdefault(state.term, node.name)
-            assert first == node.name, "one leader a term"
-            if log.last_index >= state.term_start and log.commit < state.term_start:
-                self._check_completeness(node)
-        while node.checked_commit < log.commit:
-            index = node.checked_commit = max(node.checked_commit + 1, log.base_index)
-            term = log.term_at(index)
-            assert term is not None
-            if index > len(self.committed):
-                (entry,) = log.between(index, index)
-                self.committed.append(entry)
-                if state.is_leader:
-                    holders = {n.name for n in self.nodes.values() if n.disk.has(index, term)}
-                    # The configuration in force may have followed the commit in the same step.
-                    assert state.membership.at(index).has_quorum(
-                        holders
-                    ) or state.configuration.has_quorum(holders), "committed means durable"
-            assert self.committed[index - 1].term == term, "what is committed never changes"
-
-    def _check_completeness(self, node: Node) -> None:
-        log = node.core.state.log
-        for entry in self.committed[log.base_index :]:
-            if entry.term < node.core.state.term:
-                assert log.term_at(entry.index) == entry.term, "leader completeness"
+            is_late = self.lateness and self.rng.random() < self.lateness
+            delay = self.rng.uniform(*((0.3, 3.0) if is_late else self.delay))
+            self._later(delay, lambda: self.poke(to, Received(sender, message)))

@@ -296,6 +296,7 @@ def test_a_disk_that_fails_stops_the_node() -> None:
     table.run(0.1)
     seat.runtime.store.broken = True
     assert seat.service.propose(seat.service.status.term, submitted())
+    table.clock.advance(0)
     (crash,) = seat.crashes
     assert crash.check(OSError)
     assert seat.committed == []

@@ -156,6 +156,54 @@ def test_batches_queued_behind_a_failed_one_fail_too(
     assert store.load(b"") == []
 
 
+def _fill(store: SqliteStore) -> None:
+    """No page more than there are, as if the disk were full; the writer thread is idle."""
+    (pages,) = store._connection.execute("PRAGMA page_count").fetchone()
+    store._connection.execute(f"PRAGMA max_page_count = {pages}")
+
+
+def test_a_full_disk_is_waited_for_and_nothing_of_the_batch_is_there_before(
+    path: str, store: SqliteStore, reactor: Threads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nanoboost.world.store.FULL_RETRY_S", 0.01)
+    tried: list[bool] = []
+    space = threading.Event()
+    transact = store._transact
+
+    def watched(batches: Any) -> None:
+        if space.is_set():
+            store._connection.execute("PRAGMA max_page_count = 100000")
+        try:
+            transact(batches)
+        except sqlite3.OperationalError:
+            tried.append(store._connection.in_transaction)
+            if len(tried) == 3:
+                space.set()
+            raise
+
+    reactor.run_until(store.commit([(b"small", b"1")]))
+    _fill(store)
+    monkeypatch.setattr(store, "_transact", watched)
+    large = [(b"a", b"first"), (b"b", bytes(100_000)), (b"c", b"last")]
+    assert reactor.run_until(store.commit(large), store.commit([(b"d", b"4")])) == [None, None]
+    assert len(tried) == 3
+    assert [key for key, _ in store.load(b"")] == [b"a", b"b", b"c", b"d", b"small"]
+
+
+def test_a_store_that_is_closed_while_the_disk_is_full_keeps_what_it_had(
+    path: str, reactor: Threads
+) -> None:
+    store = SqliteStore(path, reactor)
+    reactor.run_until(store.commit([(b"small", b"1")]))
+    _fill(store)
+    refused = store.commit([(b"a", b"first"), (b"b", bytes(100_000))])
+    results = reactor.run_until(refused, store.close())
+    assert results[0].check(StoreError)
+    again = SqliteStore(path, reactor)
+    assert again.load(b"") == [(b"small", b"1")]
+    close(again, reactor)
+
+
 def test_closing_waits_for_the_commits(path: str, reactor: Threads) -> None:
     store = SqliteStore(path, reactor)
     fired: list[str] = []
