@@ -2,11 +2,12 @@
 
 **A check looks at disks, messages and history, never at what a core believes about itself**: so it
 also sees a core that lies.  `Watch` keeps the ghosts (who voted, who led, what was committed) that
-no node has as a whole; whoever runs cores tells it each effect and each sync.  A broken invariant is
-a `Broken`, which no assertion inside a core is.
+no node has as a whole; whoever runs cores tells it each effect and each sync.  A broken invariant
+is a `Broken`, which no assertion inside a core is.
 """
 
 from collections.abc import Iterable, Mapping
+from functools import cache
 from itertools import combinations
 from typing import Any
 
@@ -58,6 +59,12 @@ def must(holds: bool, invariant: str, what: str) -> None:
         raise Broken(invariant, what)
 
 
+@cache
+def _encoded(configuration: Configuration) -> bytes:
+    return configuration.encode()
+
+
+@cache
 def do_intersect(one: Configuration, other: Configuration) -> bool:
     """Whether each quorum of one shares a node with each of the other, by trying all of them."""
     nodes = sorted({*one.members, *other.members})
@@ -227,7 +234,7 @@ class Watch:
         if log.base_index < index <= log.last_index:
             (entry,) = log.between(index, index)
             is_there = entry.kind is EntryKind.CONFIGURATION
-            is_there = is_there and entry.data == state.configuration.encode()
+            is_there = is_there and entry.data == _encoded(state.configuration)
             must(is_there, "I10", "the configuration in force is not in the log")
         else:
             must(index <= log.last_index, "I10", "the configuration in force was truncated away")
@@ -256,7 +263,9 @@ class Watch:
         must(is_elected, "I1", f"{node.name} leads term {state.term} without a quorum's votes")
         for entry in self.committed[log.base_index :]:
             if entry.term < state.term:
-                must(log.term_at(entry.index) == entry.term, "I5", "a leader lacks what is committed")
+                must(
+                    log.term_at(entry.index) == entry.term, "I5", "a leader lacks what is committed"
+                )
 
     def _commits(self, node: Any, nodes: Mapping[NodeId, Any], entry: Entry) -> None:
         """An entry is committed that never was before."""
