@@ -313,7 +313,7 @@ class View:
                 self.risen = member.node
         elif member.state is State.ALIVE:
             self._outbox.append(MemberUpdated(member))
-        elif old is not None and old.state is State.ALIVE:
+        else:  # also with a newer incarnation: the room above holds the same record as this one
             self._outbox.append(MemberSuspected(member))
 
     def _bury(self, now: float, claim: Rumor) -> None:

@@ -3,7 +3,7 @@
 from random import Random
 
 from attrs import evolve
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from nanoboost.config import PROFILES
@@ -76,6 +76,7 @@ def test_claims_in_any_order_and_number_make_one_view(
 
 @settings(max_examples=50)
 @given(st.lists(claims, max_size=12))
+@example([claim(SUSPECT, 1, 0, by=5), claim(SUSPECT, 1, 1, by=5)])
 def test_each_change_is_announced_once_and_in_a_legal_order(told: list[Rumor]) -> None:
     outbox: list[Effect] = []
     seen = view(outbox)

@@ -1,0 +1,449 @@
+"""All that can happen to three cores within so many steps, each distinct state looked at once.
+
+A step is: a node stands for election, a message arrives (again, if duplicates are allowed), the
+leader takes a record or begins a change, a disk catches up, or a node loses power and is back.
+Messages are a bag, so loss and reordering are in every order of the rest.  What is written is
+durable at once, or (as often as a `Scope` allows) only when a later step says so; a power cut
+leaves any prefix of it.  Time stands still: **who stands, and when, is the search's to choose, not
+a timer's**.  Pre-votes are left out, for they bind nobody; so are heartbeats, which are messages
+that got lost.  The second and the third node begin alike, so the third never takes the first step.
+
+    python -m tests.consensus.exhaustive [--mutant N] [--scope NAME]
+"""
+
+import argparse
+import copy
+import enum
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import nullcontext
+from typing import Any
+
+from attrs import define, evolve, frozen
+
+from nanoboost.consensus.effects import (
+    Apply,
+    ChangeAsked,
+    Persist,
+    Persisted,
+    Proposed,
+    Received,
+    Restore,
+    Send,
+)
+from nanoboost.consensus.membership import Change
+from nanoboost.consensus.messages import (
+    Appended,
+    AppendEntries,
+    AppendRefused,
+    Entry,
+    HardState,
+    Heartbeat,
+    Snapshot,
+    TimeoutNow,
+    Vote,
+)
+from nanoboost.consensus.raft import Raft
+from nanoboost.consensus.state import Role, Stored
+from nanoboost.core import Woke
+from nanoboost.ids import NodeId
+from tests.consensus.cluster import CLUSTER, TIMING, Cluster, node_id
+from tests.consensus.invariants import Broken, Watch
+
+NODES = tuple(node_id(n) for n in range(3))
+NOW = 1000.0
+
+
+@frozen
+class Scope:
+    """How deep, and how much of what."""
+
+    depth: int
+    stands: int
+    proposals: int = 0
+    crashes: int = 0
+    duplicates: int = 0
+    delays: int = 0
+    """Writes that are not durable at once."""
+    changes: int = 0
+    hears_stale: bool = True
+    """Whether answers arrive that a core is known to ignore: those of terms that are over."""
+
+
+class Steady:
+    """Chance plays no part here."""
+
+    def random(self) -> float:
+        """The middle."""
+        return 0.5
+
+
+@frozen
+class Disk:
+    """What a power cut leaves, and what it may take."""
+
+    hard_state: HardState
+    snapshot: Snapshot | None
+    log: tuple[Entry, ...]
+    pending: tuple[Persist, ...] = ()
+
+    @property
+    def entries(self) -> dict[int, Entry]:
+        """As `Watch` wants them."""
+        return {entry.index: entry for entry in self.log}
+
+    def has(self, index: int, term: int) -> bool:
+        """Whether the entry is durable."""
+        found = self.entries.get(index)
+        return found is not None and found.term == term
+
+    def synced(self, node: NodeId, watch: Watch, count: int) -> "Disk":
+        """The disk after its first `count` pending writes."""
+        disk = self
+        for persist in self.pending[:count]:
+            hard_state = persist.hard_state or disk.hard_state
+            watch.synced(node, disk.hard_state, hard_state)
+            entries = {**disk.entries, **{each.index: each for each in persist.entries}}
+            log = tuple(entries[n] for n in sorted(entries) if persist.first <= n <= persist.last)
+            disk = Disk(hard_state, persist.snapshot or disk.snapshot, log)
+        return evolve(disk, pending=self.pending[count:])
+
+
+@define
+class Node:
+    """One node as `Watch` wants to see it; never changed, only replaced."""
+
+    name: NodeId
+    raft: Raft
+    key: int
+    disk: Disk
+    disk_key: int = 0
+    applied: tuple[bytes, ...] = ()
+    checked_commit: int = 0
+
+
+@frozen
+class World:
+    """A state of everything."""
+
+    nodes: tuple[Node, ...]
+    network: tuple[int, ...]
+    """The messages on their way, ascending by the number that the search gave them."""
+    watch: Watch
+    left: Scope
+
+
+_TIMES = {"heard_at", "election_due", "beat_due", "since", "sent_at", "transfer_until", "_alarm"}
+_SKIPPED = _TIMES | {"rng", "timing", "_routes", "_questions", "_answers", "_pilot_due", "_beats"}
+
+
+def fingerprint(thing: Any, seen: set[int]) -> Any:
+    """A hashable picture of an object and all that it holds, times and methods left out."""
+    if thing is None or isinstance(thing, (int, float, str, bytes, enum.Enum)):
+        return thing
+    if isinstance(thing, (tuple, list, deque)):
+        return tuple(fingerprint(each, seen) for each in thing)
+    if isinstance(thing, dict):
+        return tuple((key, fingerprint(value, seen)) for key, value in thing.items())
+    if isinstance(thing, (set, frozenset)):
+        return frozenset(thing)
+    if getattr(type(thing), "__hash__", None) and hasattr(thing, "__attrs_attrs__"):
+        return thing  # a message, an entry: a value already
+    if callable(thing) or id(thing) in seen:
+        return None
+    seen.add(id(thing))
+    names: Any = getattr(thing, "__dict__", None) or getattr(type(thing), "__slots__", ())
+    return tuple(
+        (name, fingerprint(getattr(thing, name), seen))
+        for name in sorted(names)
+        if name not in _SKIPPED and name != "__weakref__"
+    )
+
+
+def forked(raft: Raft) -> Raft:
+    """Another core in the same state; what never changes is shared."""
+    state = raft.state
+    shared = [*state.log.between(state.log.base_index + 1, state.log.last_index), state.timing]
+    shared += [state.configuration, state.snapshot, state.rng]
+    return copy.deepcopy(raft, {id(each): each for each in shared})
+
+
+def copied(watch: Watch) -> Watch:
+    """Another history that begins with the same."""
+    new = Watch()
+    for name, value in vars(watch).items():
+        setattr(new, name, copy.copy(value))
+    return new
+
+
+class Search:
+    """Breadth first, so that what is found is found by a shortest way."""
+
+    def __init__(self, scope: Scope) -> None:
+        self._scope = scope
+        self._steps: dict[Any, tuple[Raft, int, tuple[Any, ...]]] = {}
+        self._numbers: dict[Any, int] = {}
+        self._messages: dict[int, tuple[NodeId, NodeId, Any]] = {}
+        self.states = 0
+        self.transitions = 0
+        self.deepest = 0
+        self.deaths = 0
+        self._begin = self._root()
+
+    def run(self) -> None:
+        """Look at everything.  Raises `Broken`, with the way there."""
+        root = self._begin
+        seen = {self._key(root)}
+        queue: deque[tuple[World, int, tuple[str, ...]]] = deque([(root, 0, ())])
+        while queue:
+            world, depth, path = queue.popleft()
+            self.states += 1
+            self.deepest = max(self.deepest, depth)
+            if depth == self._scope.depth:
+                continue
+            for name, successor in self._successors(world, path):
+                if not path and name.startswith(NODES[2][-1]):
+                    continue
+                self.transitions += 1
+                key = self._key(successor)
+                if key not in seen:
+                    seen.add(key)
+                    queue.append((successor, depth + 1, (*path, name)))
+
+    def _number(self, thing: Any) -> int:
+        """The same for equal things: states are compared by small numbers, once they are known."""
+        return self._numbers.setdefault(thing, len(self._numbers))
+
+    def _key(self, world: World) -> Any:
+        """Equal for equal worlds."""
+        ghosts = self._number(
+            (tuple(world.watch.committed), tuple(sorted(world.watch.leaders.items())))
+        )
+        keys = [(node.key, node.disk_key, len(node.applied)) for node in world.nodes]
+        return (*keys, world.network, ghosts, world.left)
+
+    # --- worlds ----------------------------------------------------------------------------------
+
+    def _root(self) -> World:
+        """Three voters whose logs agree, just started; all but the first have since heard of the
+        last leader how much is committed."""
+        cluster = Cluster(3)
+        cluster.become(NODES)
+        cluster.run(1.0)
+        nodes = []
+        for name, found in cluster.nodes.items():
+            found.disk.sync(len(found.disk.pending))
+            stored = found.disk.stored()
+            disk = Disk(stored.hard_state, stored.snapshot, stored.entries)
+            raft = self._started(name, disk)
+            nodes.append(Node(name, raft, self._picture(raft), disk, self._number(disk)))
+        world = World(tuple(nodes), (), cluster.watch, evolve(self._scope, hears_stale=True))
+        for place, node in enumerate(nodes[1:], 1):
+            state = node.raft.state
+            last, term = state.log.last_index, state.log.last_term
+            route = state.route(node.name)
+            told = AppendEntries(route, state.term, last, term, (), last)
+            after = self._after(world, place, Received(NODES[0], told), is_late=False)
+            assert after is not None
+            world = after
+        return evolve(world, network=(), left=self._scope)
+
+    def _started(self, name: NodeId, disk: Disk) -> Raft:
+        stored = Stored(disk.hard_state, disk.snapshot, disk.log)
+        raft = Raft(name, CLUSTER, TIMING, Steady(), NOW, stored, is_founder=False)  # type: ignore[arg-type]
+        raft.state.election_due = NOW + 1
+        raft.step(NOW, Woke())
+        return raft
+
+    def _picture(self, raft: Raft) -> int:
+        return self._number(fingerprint(raft, set()))
+
+    def _successors(self, world: World, path: tuple[str, ...]) -> Iterator[tuple[str, World]]:
+        for name, node, event, rest in self._choices(world):
+            for is_late in (False, True) if rest.left.delays else (False,):
+                try:
+                    successor = self._after(rest, node, event, is_late=is_late)
+                except Broken as broken:
+                    way = ", ".join((*path, name))
+                    raise Broken(broken.invariant, f"{broken}; after: {way}") from None
+                if successor is not None:
+                    yield name + (" (disk late)" if is_late else ""), successor
+
+    def _choices(self, world: World) -> Iterator[tuple[str, int, Any, World]]:
+        """What may happen next: its name, to which node, which event, and the rest of the world."""
+        left = world.left
+        for place, node in enumerate(world.nodes):
+            state = node.raft.state
+            short = node.name[-1]
+            if left.stands and not state.is_leader:
+                rest = evolve(world, left=evolve(left, stands=left.stands - 1))
+                yield f"{short} stands", place, "stand", rest
+            if left.proposals and state.is_leader:
+                rest = evolve(world, left=evolve(left, proposals=left.proposals - 1))
+                yield f"{short} takes a record", place, Proposed(state.term, b"x"), rest
+            if left.changes and state.is_leader:
+                rest = evolve(world, left=evolve(left, changes=left.changes - 1))
+                wish = Change((node.name,), (), state.membership.effective_index)
+                yield f"{short} would be alone", place, ChangeAsked(wish), rest
+            if node.disk.pending:
+                yield f"{short}'s disk catches up", place, "sync", world
+            if left.crashes:
+                rest = evolve(world, left=evolve(left, crashes=left.crashes - 1))
+                for kept in range(len(node.disk.pending) + 1):
+                    yield f"{short} loses power, {kept} writes stay", place, kept, rest
+        for message in dict.fromkeys(world.network):
+            sender, to, said = self._messages[message]
+            name = f"{sender[-1]}->{to[-1]} {type(said).__name__}"
+            network = list(world.network)
+            network.remove(message)
+            event = Received(sender, said)
+            yield name, NODES.index(to), event, evolve(world, network=tuple(network))
+            if left.duplicates:
+                rest = evolve(world, left=evolve(left, duplicates=left.duplicates - 1))
+                yield name + " (twice)", NODES.index(to), event, rest
+
+    def _after(self, world: World, place: int, event: Any, *, is_late: bool) -> World | None:
+        """The world after a step of one node; None if it makes no difference."""
+        watch = copied(world.watch)
+        nodes = list(world.nodes)
+        network = list(world.network)
+        node = copy.copy(nodes[place])
+        nodes[place] = node
+        by_name = {each.name: each for each in nodes}
+        left = world.left
+        if isinstance(event, int):
+            if is_late:
+                return None
+            disk = evolve(node.disk.synced(node.name, watch, event), pending=())
+            raft = self._started(node.name, disk)
+            nodes[place] = Node(node.name, raft, self._picture(raft), disk, self._number(disk))
+            return World(tuple(nodes), world.network, watch, left)
+        if event == "sync":
+            if is_late:
+                return None
+            event = self._sync(node, watch)
+        events = [event]
+        is_held = False
+        while events:
+            if not self._step(node, events.pop()):
+                return None  # the process died of its own assertion, and stays away
+            watch.stepped(node, by_name)
+            effects = self._effects
+            for effect in effects:
+                match effect:
+                    case Send(to, message):
+                        watch.sends(node, to, message)
+                        if to in by_name and not isinstance(message, Heartbeat):
+                            letter = (node.name, to, message)
+                            number = self._number(letter)
+                            self._messages[number] = letter
+                            network.append(number)
+                    case Persist():
+                        watch.writes(node.raft, effect.entries, effect.snapshot)
+                        node.disk = evolve(node.disk, pending=(*node.disk.pending, effect))
+                        if is_late or len(node.disk.pending) > 1:
+                            is_held = True
+                        else:
+                            events.append(self._sync(node, watch))
+                    case Apply(entries):
+                        for entry in entries:
+                            watch.applies(node, entry)
+                            node.applied = (*node.applied, entry.data)
+                    case Restore(snapshot):
+                        node.applied = tuple(snapshot.data.split(b"\0"))
+        if is_late and not is_held:
+            return None
+        if is_late:
+            left = evolve(left, delays=left.delays - 1)
+        node.disk_key = self._number(node.disk)
+        if not left.hears_stale:
+            network = [each for each in network if self._is_fresh(by_name, each)]
+        return World(tuple(nodes), tuple(sorted(network)), watch, left)
+
+    def _is_fresh(self, nodes: dict[NodeId, Node], number: int) -> bool:
+        """Whether a message may still be more than an answer to a question of the past."""
+        _, to, message = self._messages[number]
+        node = nodes[to]
+        if message.term > node.disk.hard_state.term:
+            return True
+        role = node.raft.state.role
+        is_now = message.term == node.raft.state.term
+        if isinstance(message, Vote):
+            return is_now and role is Role.CANDIDATE
+        if isinstance(message, (Appended, AppendRefused)):
+            return is_now and role is Role.LEADER
+        return True
+
+    @staticmethod
+    def _sync(node: Node, watch: Watch) -> Persisted:
+        token = node.disk.pending[-1].token
+        node.disk = node.disk.synced(node.name, watch, len(node.disk.pending))
+        return Persisted(token)
+
+    def _step(self, node: Node, event: Any) -> bool:
+        """Let the core take a step; equal steps are taken once."""
+        name = (node.key, event)
+        if name not in self._steps:
+            raft = forked(node.raft)
+            if event == "stand":
+                raft.state.leader = node.name  # no more than the word of a leader is missing
+                event = Received(
+                    node.name, TimeoutNow(raft.state.route(node.name), raft.state.term)
+                )
+            try:
+                effects = raft.step(NOW, event)
+            except Exception:
+                self.deaths += 1
+                return False
+            self._steps[name] = (raft, self._picture(raft), effects)
+        node.raft, node.key, self._effects = self._steps[name]
+        return True
+
+
+QUICK = {
+    "elections": Scope(12, stands=2, hears_stale=False),
+    "replication": Scope(12, stands=1, proposals=1, duplicates=1, hears_stale=False),
+    "disks": Scope(12, stands=1, crashes=1, delays=1, hears_stale=False),
+    "changes": Scope(12, stands=1, changes=1),
+}
+"""A few seconds in all."""
+LONG = {
+    "elections": Scope(14, stands=2, hears_stale=False),
+    "replication": Scope(14, stands=1, proposals=2, duplicates=1, hears_stale=False),
+    "disks": Scope(14, stands=1, proposals=1, crashes=1, delays=1, hears_stale=False),
+    "crashes": Scope(12, stands=2, crashes=1, hears_stale=False),
+    "changes": Scope(14, stands=1, proposals=1, crashes=1, changes=1, hears_stale=False),
+}
+"""Minutes each, and up to two gigabytes."""
+
+
+def main() -> None:
+    """Search, and say how much there was."""
+    from tests.consensus.mutants import MUTANTS
+
+    parser = argparse.ArgumentParser(description="look at all that can happen to three cores")
+    parser.add_argument("--long", action="store_true", help="the large scopes")
+    parser.add_argument("--scope", help="one of them")
+    parser.add_argument("--mutant", type=int, help="the number of a bug to put in")
+    args = parser.parse_args()
+    print("| scope | depth | states | steps | CPU s | found |\n|---|--:|--:|--:|--:|---|")
+    for name, scope in (LONG if args.long else QUICK).items():
+        if args.scope not in (None, name):
+            continue
+        search, began, found = Search(scope), time.process_time(), "nothing"
+        with MUTANTS[args.mutant - 1].apply() if args.mutant else nullcontext():
+            try:
+                search.run()
+            except Broken as broken:
+                found = str(broken)
+        spent = time.process_time() - began
+        print(
+            f"| {name} | {search.deepest} | {search.states} | {search.transitions} "
+            f"| {spent:.1f} | {found} |",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()
