@@ -6,6 +6,8 @@ half-way, and the whole film back: **frames counted, audio checked, nothing beli
 
 import json
 import shutil
+import signal
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -36,6 +38,8 @@ class Narrator:
 
 def demonstrate(film: Path | None, seconds: float, chunks: int, *, keep: bool) -> int:
     """Run the demonstration; return the exit status: 0 when all is as promised."""
+    for number in (signal.SIGTERM, signal.SIGHUP):  # a closed terminal, too, ends all the processes
+        signal.signal(number, lambda which, _frame: sys.exit(128 + which))
     tell = Narrator()
     with _directory(keep) as directory, LocalCluster(directory) as cluster:
         example = _example()

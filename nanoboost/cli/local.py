@@ -38,7 +38,7 @@ class LocalCluster:
         self._profile = profile
         self._slots = slots
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
-        self._stopped: set[str] = set()
+        self._jobs: list[subprocess.Popen[str]] = []
         self.nas.mkdir(parents=True, exist_ok=True)
         if not self.credential.exists():
             create(str(self.credential))
@@ -50,6 +50,9 @@ class LocalCluster:
     def __exit__(self, *_exception: object) -> None:
         for name in list(self._processes):
             self.kill(name)
+        for job in self._jobs:
+            job.kill()
+            job.wait()
 
     # --- nodes -----------------------------------------------------------------------------------
 
@@ -135,7 +138,7 @@ class LocalCluster:
 
     def run(self, spec: str, *params: str, at: str) -> subprocess.Popen[str]:
         """Start `nanoboost run --json` against node `at`; its output is the job's progress."""
-        return subprocess.Popen(
+        job = subprocess.Popen(
             self.command(
                 "run",
                 spec,
@@ -149,6 +152,8 @@ class LocalCluster:
             stderr=subprocess.STDOUT,
             text=True,
         )
+        self._jobs.append(job)
+        return job
 
     @staticmethod
     def command(*arguments: str) -> list[str]:
