@@ -87,7 +87,7 @@ OF_TYPE: dict[Any, st.SearchStrategy[Any]] = {
         st.just(()),
         st.just(()),
         st.just(()),
-        st.floats(0, 9),
+        st.just(0.0) | st.floats(1e-9, 9),
     ),
 }
 
