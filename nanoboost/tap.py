@@ -22,6 +22,7 @@ from twisted.python.failure import Failure
 from twisted.python.usage import Options as UsageOptions
 from twisted.python.usage import UsageError
 
+from nanoboost import __version__
 from nanoboost.config import DEFAULT_PORT, PROFILES, NodeConfig
 from nanoboost.errors import UserError
 from nanoboost.ids import Address
@@ -94,7 +95,9 @@ class Options(UsageOptions):
         ["slots", None, None, "How many tasks run at a time (default: one a core)."],
         ["credential", None, None, "The cluster's credential, made by `nanoboost init`."],
     ]
+    synopsis = "[options]"
     compData: dict[str, object] = {}  # noqa: RUF012 - read by Twisted's completion
+    opt_h = UsageOptions.opt_help
 
     def __init__(self) -> None:
         super().__init__()
@@ -108,6 +111,11 @@ class Options(UsageOptions):
     def opt_label(self, label: str) -> None:
         """A label that tasks may ask for (`gpu`); may be given several times."""
         self["label"].append(label)
+
+    def opt_version(self) -> None:
+        """Display the version of NanoBoost and exit."""
+        print(f"nanoboost {__version__}")
+        sys.exit(0)
 
     def postOptions(self) -> None:
         """Check what can be checked; Twisted prints a `UsageError` on one line."""

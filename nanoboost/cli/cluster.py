@@ -115,12 +115,13 @@ class Cluster:
 
     async def ask_here(self, question: Callable[[int], Any]) -> Any:
         """Ask the node we are connected to, or the next that lets us connect."""
+        self._asked += 1
+        asked = question(self._asked)  # not below: what is wrong with it is not the cluster's fault
         try:
             if self._client is None:
                 await self.connect()
             assert self._client is not None
-            self._asked += 1
-            answer = await self._client.ask(question(self._asked), timeout_s=ANSWER_S)
+            answer = await self._client.ask(asked, timeout_s=ANSWER_S)
         except UserError as error:
             self._forget_connection()
             raise Unreachable(str(error)) from None

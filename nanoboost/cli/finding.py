@@ -57,11 +57,17 @@ def needed_address(node: str | None, state: str | None) -> Address:
     return found
 
 
+def asked_name(report: StatusReport) -> str:
+    """What people call the node that has answered."""
+    names = {each.node: each.name for each in report.nodes}
+    return names.get(report.node, report.node)
+
+
 def nas_here(nas: str | None, report: StatusReport) -> Path:
     """Where the NAS is mounted on this machine: as the user says, or as the node does."""
     found = Path(nas or report.nas)
     if not found.is_dir():
-        where = "" if nas else f", where node {report.node} has the NAS,"
+        where = "" if nas else f", where node {asked_name(report)} has the NAS,"
         raise UserError(f"{found}{where} is no directory here: say --nas DIR")
     return found
 

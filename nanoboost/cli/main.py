@@ -20,6 +20,7 @@ from nanoboost.cli import tables
 from nanoboost.cli.cluster import Unreachable
 from nanoboost.cli.demo import demonstrate
 from nanoboost.cli.finding import (
+    asked_name,
     cluster_at,
     graph_params,
     load_or_create,
@@ -34,9 +35,19 @@ from nanoboost.cli.run import Order, embedded, follow, prepare, submit_and_follo
 from nanoboost.errors import UserError
 from nanoboost.nas.files import claim
 from nanoboost.net.credential import create, load
-from nanoboost.wire.messages import Cancel, Cancelled, FindTask, Leave, StatusReport, TaskFound
+from nanoboost.wire.messages import (
+    Cancel,
+    Cancelled,
+    FindTask,
+    JobState,
+    Leave,
+    StatusReport,
+    TaskFound,
+)
 
-WRONG, UNREACHABLE, INTERRUPTED = 2, 3, 130
+WRONG, UNREACHABLE = 2, 3
+INTERRUPTED, UNREAD = 130, 141
+"""What a shell makes of a command that SIGINT or SIGPIPE has ended."""
 
 Work = Callable[[Any], Coroutine[Any, Any, int]]
 
@@ -55,7 +66,7 @@ def run_in_reactor(work: Work) -> None:
             doing.cancel()
             return over
 
-        trigger = reactor.addSystemEventTrigger("before", "shutdown", interrupt)
+        reactor.addSystemEventTrigger("before", "shutdown", interrupt)
         try:
             status = await doing
         except UserError as error:
@@ -63,10 +74,11 @@ def run_in_reactor(work: Work) -> None:
             status = UNREACHABLE if isinstance(error, Unreachable) else WRONG
         except CancelledError:
             status = INTERRUPTED
-        else:
-            reactor.removeSystemEventTrigger(trigger)
+        except BrokenPipeError:  # `| head` has seen enough; what is still buffered goes nowhere
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            status = UNREAD
         finally:
-            over.callback(None)
+            over.callback(None)  # also after a bug of ours: the shutdown waits for it
 
     with contextlib.suppress(SystemExit):
         tap.react(main)
@@ -140,12 +152,13 @@ def init(credential: str | None, nas: str | None) -> None:
 )
 @click.argument("options", nargs=-1, type=click.UNPROCESSED)
 def up(options: tuple[str, ...]) -> None:
-    """Start a node in the foreground (the same as `twistd -n nanoboost`)."""
-    if not {"--help", "--version"} & set(options):
-        try:  # first, because twistd would print all its options with the complaint
-            tap.Options().parseOptions(list(options))
-        except UsageError as error:
-            raise UserError(str(error)) from None
+    """Start a node in the foreground (as `twistd -n nanoboost` does)."""
+    ours = tap.Options()
+    ours.synopsis = "Usage: nanoboost up [options]"
+    try:  # first, because twistd would print all its options with the complaint
+        ours.parseOptions(list(options))
+    except UsageError as error:
+        raise UserError(str(error)) from None
     tap.run_twistd(["--nodaemon", "--pidfile=", "nanoboost", *options])
 
 
@@ -213,7 +226,7 @@ def run(
 def status(
     job: str | None, credential: str | None, node: str | None, state: str | None, as_json: bool
 ) -> None:
-    """Show the cluster and its jobs; with JOB, follow that job to its end."""
+    """Show the cluster and its jobs; with JOB, follow it to its end."""
 
     async def work(reactor: Any) -> int:
         cluster = cluster_at(reactor, credential, needed_address(node, state))
@@ -261,14 +274,13 @@ def logs(
     state: str | None,
     nas: str | None,
 ) -> None:
-    """Print what TASK (`Compress-0003`) of JOB printed, attempt by attempt."""
+    """Print the log of each attempt of TASK (`Compress-0003`) of JOB."""
 
     async def work(reactor: Any) -> int:
         cluster = cluster_at(reactor, credential, needed_address(node, state))
         report = await cluster.status()
-        found = await cluster.ask(
-            lambda request: FindTask(request, one_job(report, job), task), TaskFound
-        )
+        name = one_job(report, job)
+        found = await cluster.ask(lambda request: FindTask(request, name, task), TaskFound)
         tables.show_logs(nas_here(nas, report), task, found)
         return 0
 
@@ -287,7 +299,8 @@ def cancel(job: str, credential: str | None, node: str | None, state: str | None
         cluster = cluster_at(reactor, credential, needed_address(node, state))
         name = one_job(await cluster.status(), job)
         answer = await cluster.ask(lambda request: Cancel(request, name), Cancelled)
-        click.echo(f"{name} {answer.state}")
+        early = "" if answer.state == JobState.CANCELLED.value else " before it could be cancelled"
+        click.echo(f"{name} {answer.state}{early}")
         return 0
 
     run_in_reactor(work)
@@ -303,7 +316,7 @@ def leave(credential: str | None, node: str | None, state: str | None) -> None:
     async def work(reactor: Any) -> int:
         cluster = cluster_at(reactor, credential, needed_address(node, state))
         report: StatusReport = await cluster.ask_here(Leave)
-        click.echo(f"node {report.node} finishes what it runs, then leaves")
+        click.echo(f"node {asked_name(report)} finishes what it runs, then leaves")
         return 0
 
     run_in_reactor(work)
@@ -315,7 +328,7 @@ def leave(credential: str | None, node: str | None, state: str | None) -> None:
 @click.option("--seeds", multiple=True, metavar="HOST:PORT", help="Nodes that must have no master.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def recover(credential: str | None, state: str | None, seeds: tuple[str, ...], yes: bool) -> None:
-    """Go on with this stopped node alone, when most voters are lost for good."""
+    """Go on with this node alone, when most voters are lost for good."""
 
     def confirmed(question: str) -> bool:
         try:
@@ -336,5 +349,5 @@ def recover(credential: str | None, state: str | None, seeds: tuple[str, ...], y
 @click.option("--chunks", default=16)
 @click.option("--keep", is_flag=True, help="Keep the demonstration's directory.")
 def demo(film: str | None, seconds: int, chunks: int, keep: bool) -> None:
-    """Show the main job: three nodes here, a film, and the master killed half-way."""
+    """Show three nodes compress a film while the master is killed."""
     sys.exit(demonstrate(Path(film) if film else None, seconds, chunks, keep=keep))

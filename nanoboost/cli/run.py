@@ -96,6 +96,8 @@ async def submit_and_follow(
         if outlives:
             display.tell(f"{job} goes on.  Follow it: nanoboost status {job}")
             display.tell(f"Stop it for good: nanoboost cancel {job}")
+        else:
+            display.tell(f"{job} has ended with this command")
         raise
 
 

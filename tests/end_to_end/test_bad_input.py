@@ -190,6 +190,15 @@ def test_a_complaint_about_options_is_one_line_on_the_error_output(cluster: Loca
     assert len(done.stderr.splitlines()) == 1, done.stderr
 
 
+@pytest.mark.parametrize("option", ["-h", "--help"])
+def test_the_help_of_up_shows_our_options_and_no_others(option: str) -> None:
+    status, output = nanoboost("up", option)
+    assert status == 0
+    assert output.startswith("Usage: nanoboost up [options]")
+    assert "--nas=" in output
+    assert "--pidfile" not in output
+
+
 def test_a_cluster_that_cannot_be_reached_has_a_status_of_its_own(cluster: LocalCluster) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -198,6 +207,14 @@ def test_a_cluster_that_cannot_be_reached_has_a_status_of_its_own(cluster: Local
     )
     assert status == 3
     assert_refused((status, output), "nobody listens")
+
+
+def test_a_job_that_is_not_there_is_told(cluster: LocalCluster) -> None:
+    address = cluster.start("one")
+    where = f"--node={address}", f"--credential={cluster.credential}"
+    for verb in (("logs", "film", "Nap-0001"), ("cancel", "film"), ("status", "film")):
+        status, output = nanoboost(*verb, *where)
+        assert (status, output) == (2, "nanoboost: no job 'film'; there is: none\n")
 
 
 def test_a_node_that_was_killed_is_not_asked(cluster: LocalCluster, graph: Path) -> None:

@@ -1,4 +1,4 @@
-"""Ctrl-C: a job of a cluster goes on without its watcher; a job inside the command ends with it."""
+"""Who stops watching (Ctrl-C, `| head`): a cluster's job goes on, one inside the command ends."""
 
 import json
 import os
@@ -44,6 +44,14 @@ def wait_for_progress(job: "subprocess.Popen[str]") -> None:
     raise AssertionError("the job ended without progress")
 
 
+def said_of_last(cluster: LocalCluster, verb: str) -> str:
+    """What a verb prints of the last job."""
+    where = f"--node={cluster.address('one')}", f"--credential={cluster.credential}"
+    return subprocess.run(
+        cluster.command(verb, "last", *where), capture_output=True, text=True, check=True
+    ).stdout
+
+
 def test_a_job_of_a_cluster_goes_on_and_the_user_is_told_how_to_come_back(
     cluster: LocalCluster,
 ) -> None:
@@ -55,18 +63,8 @@ def test_a_job_of_a_cluster_goes_on_and_the_user_is_told_how_to_come_back(
     assert job.returncode == 130
     assert "nanoboost status naps-" in output
     assert "Traceback" not in output
-    followed = subprocess.run(
-        cluster.command(
-            "status",
-            "last",
-            f"--node={cluster.address('one')}",
-            f"--credential={cluster.credential}",
-        ),
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert "done" in followed.stdout
+    assert "done" in said_of_last(cluster, "status")
+    assert said_of_last(cluster, "cancel").endswith(" done before it could be cancelled\n")
     assert (cluster.nas / "naps.txt").read_text() == "20\n"
 
 
@@ -88,6 +86,28 @@ def test_a_job_inside_the_command_ends_with_it_and_leaves_nothing(cluster: Local
     job.send_signal(signal.SIGINT)
     output = job.communicate(timeout=20)[0]
     assert job.returncode == 130, output
+    assert "has ended with this command" in output
     assert "Traceback" not in output
     assert [pid for pid in started if Path(f"/proc/{pid}/cmdline").exists()] == []
+    assert list(cluster.directory.glob("nanoboost-*")) == [], "its state is gone"
+
+
+def test_an_output_that_nobody_reads_any_more_is_a_quiet_end(cluster: LocalCluster) -> None:
+    errors = cluster.directory / "errors"
+    with errors.open("w") as file:
+        job = subprocess.Popen(
+            cluster.command(
+                *("run", str(NAPS), "--width", "200", "--nap-s", "0.1"),
+                *(f"--nas={cluster.nas}", f"--credential={cluster.credential}"),
+                f"--state={cluster.directory / 'none'}",
+            ),
+            stdout=subprocess.PIPE,
+            stderr=file,
+            env={**os.environ, "TMPDIR": str(cluster.directory)},
+        )
+    assert job.stdout is not None
+    assert job.stdout.readline().startswith(b"job naps-")
+    job.stdout.close()
+    assert job.wait(timeout=20) == 141
+    assert errors.read_text() == ""
     assert list(cluster.directory.glob("nanoboost-*")) == [], "its state is gone"
