@@ -5,39 +5,27 @@ associative and idempotent, so an old, repeated or reordered frontier can never 
 Element by element, undone < done; where two attempts claim a task the smaller one wins; failures
 are counted and the larger count stays.
 
+It is bitmaps over the tasks: one says which are done, and as many *planes* as the number of an
+attempt has bits say which attempt won each.  (One attempt won all, in most jobs: no plane.)  A join
+is a few operations on integers of a million bits, whatever their shape.
+
 It is encoded whole.  Tasks are numbered topologically and finish nearly in order, so nearly all of
 a million tasks hide behind one number, the *watermark* (all below it are done); a bitmap holds the
-window above it, in the smallest of four forms; and the winners are runs of the same attempt.
-Memory is two bytes and one bit a task, whatever the bytes that were decoded say.
+window above it.  Memory is one bit a task and plane, whatever the bytes that were decoded say.
 """
 
 import hashlib
-import zlib
-from array import array
 from collections.abc import Iterator
-from itertools import pairwise
 
 from nanoboost.errors import LocalError, RemoteError
 from nanoboost.ids import Attempt, TaskId
-from nanoboost.wire.packing import (
-    LISTED_MAX,
-    Reader,
-    inflate,
-    not_zero,
-    pack_bits,
-    positions,
-    unpack_bits,
-    write,
-    write_block,
-)
+from nanoboost.wire.packing import Reader, pack_bits, positions, unpack_bits, write, write_block
 
-VERSION = 1
+VERSION = 2
 ATTEMPTS_MAX = (1 << 16) - 1
-"""Distinct attempts among the winners of one job: codes are 16 bits, and 0 means undone."""
+"""Distinct attempts among the winners of one job: at most 16 planes."""
 
 _CHECK_BYTES = 8
-
-_RUNS, _CODES = range(2)
 
 
 class Frontier:
@@ -46,13 +34,10 @@ class Frontier:
     __slots__ = (
         "_attempts",
         "_code_of",
-        "_codes",
         "_done",
         "_done_count",
         "_failures",
-        "_settled",
-        "_settled_runs",
-        "_top",
+        "_planes",
         "_watermark",
         "tasks",
     )
@@ -61,16 +46,12 @@ class Frontier:
     def __init__(self, tasks: int) -> None:
         self.tasks = tasks
         self._attempts: list[Attempt] = []
-        self._code_of: dict[Attempt, int] = {}  # code = place in _attempts + 1
-        self._codes = array("H", bytes(2 * tasks))  # the winner of each task, 0 while undone
-        self._done = bytearray((tasks + 7) // 8)  # bit t of byte t // 8, least significant first
+        self._code_of: dict[Attempt, int] = {}  # code = place in _attempts
+        self._done = self._bitmap()
+        self._planes: list[bytearray] = []  # plane p has bit p of the code of each done task
         self._done_count = 0
         self._watermark = 0  # all tasks below are done, this one is not
-        self._top = 0  # no task from here on is done
         self._failures: dict[int, int] = {}
-        # Winners of the tasks below _settled as runs, kept because winners (nearly) never change.
-        self._settled = 0
-        self._settled_runs: list[tuple[int, int]] = []
 
     @classmethod
     def empty(cls, tasks: int) -> "Frontier":
@@ -91,12 +72,15 @@ class Frontier:
 
     def is_done(self, task: TaskId) -> bool:
         """Whether the task has a winner."""
-        return self._codes[task] != 0
+        return bool(self._done[task >> 3] >> (task & 7) & 1)
 
     def winner(self, task: TaskId) -> Attempt | None:
         """The attempt that won the task, or None while it is undone."""
-        code = self._codes[task]
-        return self._attempts[code - 1] if code else None
+        if not self.is_done(task):
+            return None
+        byte, bit = task >> 3, task & 7
+        code = sum((plane[byte] >> bit & 1) << p for p, plane in enumerate(self._planes))
+        return self._attempts[code]
 
     def failures(self, task: TaskId) -> int:
         """How often the task has failed."""
@@ -108,13 +92,11 @@ class Frontier:
 
     def done(self) -> Iterator[TaskId]:
         """The tasks that are done, ascending."""
-        return (TaskId(task) for task in range(self._top) if self._codes[task])
+        return map(TaskId, positions(_integer(self._done)))
 
     def undone(self) -> Iterator[TaskId]:
         """The tasks that are not done, ascending."""
-        return (
-            TaskId(task) for task in range(self._watermark, self.tasks) if not self._codes[task]
-        )
+        return map(TaskId, positions(_integer(self._done) ^ _ones(self.tasks)))
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Frontier):
@@ -130,8 +112,9 @@ class Frontier:
         return hashlib.sha256(repr(self._canonical()).encode()).digest()
 
     def _canonical(self) -> tuple[object, ...]:
-        runs = [(self._attempts[code - 1], count) for code, count in self._runs()]
-        return (self.tasks, bytes(self._done), runs, sorted(self._failures.items()))
+        won = [(attempt, self._won_by(code)) for attempt, code in self._code_of.items()]
+        winners = sorted((attempt, hex(tasks)) for attempt, tasks in won if tasks)
+        return (self.tasks, winners, sorted(self._failures.items()))
 
     # --- growing ---------------------------------------------------------------------------------
 
@@ -139,8 +122,13 @@ class Frontier:
         """The task is done, won by `attempt`; if it had a winner, that one stays."""
         if not 0 <= task < self.tasks:
             raise LocalError(f"task {task} of {self.tasks}")
-        if not self._codes[task]:
-            self._win(task, self._code(attempt))
+        if self.is_done(task):
+            return
+        self._win(task, self._code(attempt))
+        self._done[task >> 3] |= 1 << (task & 7)
+        self._done_count += 1
+        while self._watermark < self.tasks and self.is_done(TaskId(self._watermark)):
+            self._watermark += 1
 
     def fail(self, task: TaskId) -> int:
         """One more failure of the task; return how many that makes."""
@@ -158,77 +146,104 @@ class Frontier:
             if count > self._failures.get(task, 0):
                 self._failures[task] = count
                 changed = True
-        if not self._done_count:
-            self._adopt(other)
-            return changed or bool(other._done_count)
-        theirs = self._translated(other)
-        start = min(self._watermark, other._watermark)
-        if self._codes[:start] != theirs[:start]:
-            start = 0
-        for offset in _differing(self._codes[start : other._top], theirs[start : other._top]):
-            code, mine = theirs[start + offset], self._codes[start + offset]
-            if code and (not mine or self._attempts[code - 1] < self._attempts[mine - 1]):
-                self._win(start + offset, code)
+        done, theirs = _integer(self._done), _integer(other._done)
+        planes = self._translated(other)
+        for task in positions(self._disputed(planes) & done & theirs):
+            claimed, kept = other.winner(TaskId(task)), self.winner(TaskId(task))
+            if claimed and kept and claimed < kept:
+                self._win(task, self._code(claimed))
                 changed = True
-        return changed
+        new = theirs ^ (theirs & done)
+        if new:
+            for plane, bits in zip(self._planes, planes, strict=True):
+                if bits & new:
+                    plane[:] = self._bitmap(_integer(plane) | bits & new)
+            self._set_done(done | new)
+        return changed or bool(new)
 
     def copy(self) -> "Frontier":
         """An equal frontier that grows on its own."""
         made = Frontier(self.tasks)
-        made._adopt(self)
+        made._attempts, made._code_of = list(self._attempts), dict(self._code_of)
+        made._done, made._planes = self._done[:], [plane[:] for plane in self._planes]
+        made._done_count, made._watermark = self._done_count, self._watermark
         made._failures = dict(self._failures)
         return made
 
-    def _adopt(self, other: "Frontier") -> None:
-        """Take over all of what is done in `other`; nothing is done here yet."""
-        self._attempts = list(other._attempts)
-        self._code_of = dict(other._code_of)
-        self._codes = other._codes[:]
-        self._done = other._done[:]
-        self._done_count = other._done_count
-        self._watermark, self._top = other._watermark, other._top
-        self._settled, self._settled_runs = other._settled, list(other._settled_runs)
+    def _bitmap(self, bits: int = 0) -> bytearray:
+        return bytearray(bits.to_bytes((self.tasks + 7) // 8, "little"))
 
     def _code(self, attempt: Attempt) -> int:
         code = self._code_of.get(attempt)
         if code is None:
             if len(self._attempts) == ATTEMPTS_MAX:
                 raise LocalError(f"more than {ATTEMPTS_MAX} distinct attempts won in one job")
-            self._attempts.append(attempt)
             code = self._code_of[attempt] = len(self._attempts)
+            self._attempts.append(attempt)
+            if code.bit_length() > len(self._planes):
+                self._planes.append(self._bitmap())
         return code
 
-    def _translated(self, other: "Frontier") -> "array[int]":
-        """The winners of `other` in codes of ours.  Replicas learn attempts in the same order,
-        so their codes are nearly always the same already."""
-        ours = [0, *(self._code(attempt) for attempt in other._attempts)]
-        if ours == list(range(len(ours))):
-            return other._codes
-        return array("H", map(ours.__getitem__, other._codes))
-
     def _win(self, task: int, code: int) -> None:
-        if self._codes[task]:  # a smaller attempt takes it over
-            self._settled, self._settled_runs = 0, []
-        else:
-            self._done[task >> 3] |= 1 << (task & 7)
-            self._done_count += 1
-        self._codes[task] = code
-        self._top = max(self._top, task + 1)
-        while self._watermark < self._top and self._codes[self._watermark]:
-            self._watermark += 1
+        byte, bit = task >> 3, 1 << (task & 7)
+        for number, plane in enumerate(self._planes):
+            if code >> number & 1:
+                plane[byte] |= bit
+            else:
+                plane[byte] &= ~bit
+
+    def _won_by(self, code: int) -> int:
+        """The tasks that the attempt of this code won."""
+        won = _integer(self._done)
+        for number, plane in enumerate(self._planes):
+            ours = won & _integer(plane)
+            won = ours if code >> number & 1 else won ^ ours
+        return won
+
+    def _translated(self, other: "Frontier") -> list[int]:
+        """The planes of `other` in codes of ours, as many as ours.  Replicas learn attempts in the
+        same order, so their codes are nearly always the same already."""
+        codes = [self._code(attempt) for attempt in other._attempts]
+        if codes == list(range(len(codes))):
+            planes = [_integer(plane) for plane in other._planes]
+            return [*planes, *[0] * (len(self._planes) - len(planes))]
+        planes = [0] * len(self._planes)
+        for theirs, ours in enumerate(codes):
+            won = other._won_by(theirs) if ours else 0
+            for number in positions(ours):
+                planes[number] |= won
+        return planes
+
+    def _disputed(self, planes: list[int]) -> int:
+        """Where the winners of done tasks differ from these."""
+        differing = 0
+        for mine, theirs in zip(self._planes, planes, strict=True):
+            differing |= _integer(mine) ^ theirs
+        return differing
+
+    def _set_done(self, done: int) -> None:
+        self._done = self._bitmap(done)
+        self._done_count = done.bit_count()
+        self._watermark = _trailing_ones(done)
 
     # --- bytes -----------------------------------------------------------------------------------
 
     def encode(self) -> bytes:
         """The whole frontier: 50 to 200 bytes for a million tasks that finish nearly in order,
-        125 kB at the worst order there is (if one attempt won all)."""
+        125 kB at the worst order there is, and as much again for each plane."""
+        done = _integer(self._done)
+        window = done >> self._watermark
         out = bytearray([VERSION])
-        write(out, self.tasks, self._watermark, self._top - self._watermark)
-        write_block(out, *pack_bits(self._window(), self._top - self._watermark))
+        write(out, self.tasks, self._watermark, window.bit_length())
+        write_block(out, *pack_bits(window, window.bit_length()))
         write(out, len(self._attempts))
         for attempt in self._attempts:
             write(out, attempt.term, attempt.n)
-        write_block(out, *self._packed_winners())
+        top = done.bit_length()
+        for plane in reversed(self._planes):
+            # What is said about undone tasks is ignored: say what makes the fewest borders.
+            bits = _filled(_integer(plane), done ^ _ones(top))
+            write_block(out, *pack_bits(bits, top))
         write(out, len(self._failures))
         previous = -1
         for task, count in sorted(self._failures.items()):
@@ -254,42 +269,13 @@ class Frontier:
             raise RemoteError("bytes after the frontier")
         return made
 
-    def _window(self) -> int:
-        """The bits from the watermark to the top; bit 0 is the (undone) watermark."""
-        low, high = self._watermark >> 3, (self._top + 7) >> 3
-        return int.from_bytes(self._done[low:high], "little") >> (self._watermark & 7)
-
-    def _runs(self) -> list[tuple[int, int]]:
-        """The winners of the done tasks in order, as (code, how many in a row)."""
-        if len(self._attempts) == 1 and self._done_count:
-            return [(1, self._done_count)]
-        if self._settled < self._watermark:
-            grown = _run_lengths(self._codes[self._settled : self._watermark])
-            self._settled_runs = _joined(self._settled_runs, grown)
-            self._settled = self._watermark
-        window = array("H", filter(None, self._codes[self._settled : self._top]))
-        return _joined(self._settled_runs, _run_lengths(window))
-
-    def _packed_winners(self) -> tuple[int, bytes]:
-        runs = self._runs()
-        if len(runs) > LISTED_MAX:
-            codes = array("H", filter(None, self._codes))
-            return _CODES, zlib.compress(_little_endian(codes).tobytes(), 1)
-        out = bytearray()
-        for code, count in runs:
-            write(out, code, count)
-        return _RUNS, bytes(out)
-
     def _read_window(self, read: Reader) -> None:
-        self._watermark = read.number(self.tasks)
-        size = read.number(self.tasks - self._watermark)
+        watermark = read.number(self.tasks)
+        size = read.number(self.tasks - watermark)
         window = unpack_bits(*read.block(), size)
         if window.bit_length() != size or window & 1:
             raise RemoteError("a window that is not as wide as it says")
-        self._top = self._watermark + size
-        done = (window << self._watermark) | ((1 << self._watermark) - 1)
-        self._done = bytearray(done.to_bytes(len(self._done), "little"))
-        self._done_count = self._watermark + window.bit_count()
+        self._set_done(window << watermark | _ones(watermark))
 
     def _read_winners(self, read: Reader) -> None:
         for _ in range(read.number(ATTEMPTS_MAX)):
@@ -297,31 +283,21 @@ class Frontier:
             if attempt in self._code_of:
                 raise RemoteError("an attempt that is listed twice")
             self._code(attempt)
-        form, body = read.block()
-        if form == _RUNS:
-            winners = self._winners_from_runs(body)
-        elif form == _CODES:
-            winners = _little_endian(array("H", inflate(body, 2 * self._done_count)))
-            if winners and not 0 < min(winners) <= max(winners) <= len(self._attempts):
-                raise RemoteError("a winner that is no attempt")
-        else:
-            raise RemoteError(f"winners in form {form}")
-        if len(winners) != self._done_count:
-            raise RemoteError("not as many winners as tasks that are done")
-        self._codes[: self._watermark] = winners[: self._watermark]
-        above = positions(self._window())
-        for offset, code in zip(above, winners[self._watermark :], strict=True):
-            self._codes[self._watermark + offset] = code
-
-    def _winners_from_runs(self, body: bytes) -> "array[int]":
-        read, winners = Reader(body), array("H")
-        while not read.is_at_end:
-            code = read.number(len(self._attempts))
-            if not code:
-                raise RemoteError("a winner that is no attempt")
-            count = read.number(self._done_count - len(winners))
-            winners.extend(array("H", [code]) * count)
-        return winners
+        done = _integer(self._done)
+        largest = len(self._attempts) - 1
+        if done and largest < 0:
+            raise RemoteError("winners that are no attempts")
+        beyond, equal = 0, done  # the codes of these are larger than the largest; so far like it
+        for number in reversed(range(len(self._planes))):
+            bits = unpack_bits(*read.block(), done.bit_length()) & done
+            self._planes[number] = self._bitmap(bits)
+            if largest >> number & 1:
+                equal &= bits
+            else:
+                beyond |= equal & bits
+                equal ^= equal & bits
+        if beyond:
+            raise RemoteError("a winner that is no attempt")
 
     def _read_failures(self, read: Reader) -> None:
         task = -1
@@ -336,37 +312,23 @@ def _check(data: bytes | bytearray) -> bytes:
     return hashlib.sha256(data).digest()[:_CHECK_BYTES]
 
 
-def _little_endian(codes: "array[int]") -> "array[int]":
-    if array("H", [1]).tobytes() == b"\1\0":
-        return codes
-    swapped = codes[:]
-    swapped.byteswap()
-    return swapped
+def _integer(bitmap: bytearray) -> int:
+    return int.from_bytes(bitmap, "little")
 
 
-def _differing(left: "array[int]", right: "array[int]") -> Iterator[int]:
-    """Where two arrays of one length differ, ascending; found without a loop over what agrees."""
-    one, other = left.tobytes(), right.tobytes()
-    if one == other:
-        return
-    xor = int.from_bytes(one, "little") ^ int.from_bytes(other, "little")
-    previous = -1
-    for place in not_zero(xor.to_bytes(len(one), "little")):
-        if place >> 1 != previous:
-            previous = place >> 1
-            yield previous
+def _ones(count: int) -> int:
+    return (1 << count) - 1
 
 
-def _run_lengths(codes: "array[int]") -> list[tuple[int, int]]:
-    """An array as (code, how many in a row)."""
-    if not codes:
-        return []
-    borders = [0, *(place + 1 for place in _differing(codes[:-1], codes[1:])), len(codes)]
-    return [(codes[start], end - start) for start, end in pairwise(borders)]
+def _trailing_ones(bits: int) -> int:
+    return ((bits + 1) & ~bits).bit_length() - 1
 
 
-def _joined(left: list[tuple[int, int]], right: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Runs after runs; a run that goes on over the border is one run."""
-    if not left or not right or left[-1][0] != right[0][0]:
-        return [*left, *right]
-    return [*left[:-1], (right[0][0], left[-1][1] + right[0][1]), *right[1:]]
+def _filled(bits: int, gaps: int) -> int:
+    """`bits` with each gap filled with the bit below it, by doubling (Kogge and Stone, 1973)."""
+    shift = 1
+    while gaps:
+        bits |= bits << shift & gaps
+        gaps &= gaps << shift
+        shift *= 2
+    return bits

@@ -11,12 +11,15 @@ from itertools import compress
 
 from nanoboost.errors import RemoteError
 
-LISTED_MAX = 8192
-"""Above so many bits a list of gaps loses to zlib, and takes longer to make."""
+BORDERS_MAX = 8192
+"""Above so many runs a list of them loses to zlib, and takes longer to make."""
+
+BORDERS_FEW = 64
+"""Up to so many runs nothing is smaller than a list of them."""
 
 VARINT_MAX = (1 << 63) - 1
 
-_RAW, _ZLIB, _ONE_GAPS, _ZERO_GAPS = range(4)
+_RAW, _ZLIB, _RUNS = range(3)
 _NOT_ZERO = re.compile(rb"[^\0]")
 _AS_BOOLEANS = bytes.maketrans(b"01", b"\0\1")
 
@@ -74,16 +77,15 @@ class Reader:
 
 
 def pack_bits(bits: int, size: int) -> tuple[int, bytes]:
-    """A bitmap of `size` bits in the smallest of four forms: raw, zlib, or the gaps between its
-    ones or between its zeros."""
+    """A bitmap of `size` bits in the smallest of three forms: raw, zlib, or the lengths of its
+    runs of zeros and ones."""
     raw = bits.to_bytes((size + 7) // 8, "little")
-    ones = bits.bit_count()
-    found = [(_RAW, raw), (_ZLIB, zlib.compress(raw, 1))]
-    if ones <= LISTED_MAX:
-        found.append((_ONE_GAPS, _gaps(raw)))
-    if size - ones <= LISTED_MAX:
-        zeros = bits ^ ((1 << size) - 1)
-        found.append((_ZERO_GAPS, _gaps(zeros.to_bytes(len(raw), "little"))))
+    borders = bits ^ bits << 1
+    found = [(_RAW, raw)]
+    if borders.bit_count() <= BORDERS_MAX:
+        found.append((_RUNS, _gaps(borders)))
+    if borders.bit_count() > BORDERS_FEW:
+        found.append((_ZLIB, zlib.compress(raw, 1)))
     return min(found, key=lambda form: len(form[1]))
 
 
@@ -96,26 +98,20 @@ def unpack_bits(form: int, body: bytes, size: int) -> int:
         return int.from_bytes(body, "little")
     if form == _ZLIB:
         return int.from_bytes(inflate(body, width), "little")
-    if form not in (_ONE_GAPS, _ZERO_GAPS):
+    if form != _RUNS:
         raise RemoteError(f"a bitmap in form {form}")
-    bitmap, read, position = bytearray(width), Reader(body), -1
+    borders, read, position = bytearray(size // 8 + 1), Reader(body), -1
     while not read.is_at_end:
         position += 1 + read.number(size)
-        if position >= size:
-            raise RemoteError("a bit beyond the bitmap")
-        bitmap[position >> 3] |= 1 << (position & 7)
-    listed = int.from_bytes(bitmap, "little")
-    return listed if form == _ONE_GAPS else listed ^ ((1 << size) - 1)
+        if position > size:
+            raise RemoteError("a run beyond the bitmap")
+        borders[position >> 3] |= 1 << (position & 7)
+    return _between(int.from_bytes(borders, "little"), size)
 
 
 def positions(bits: int) -> Iterator[int]:
     """The numbers of the bits that are set, ascending."""
     return compress(range(bits.bit_length()), f"{bits:b}".encode().translate(_AS_BOOLEANS)[::-1])
-
-
-def not_zero(data: bytes) -> Iterator[int]:
-    """Where a byte is not zero, ascending; zeros are skipped at the speed of the regex engine."""
-    return (found.start() for found in _NOT_ZERO.finditer(data))
 
 
 def inflate(body: bytes, size: int) -> bytes:
@@ -130,10 +126,22 @@ def inflate(body: bytes, size: int) -> bytes:
     return data
 
 
-def _gaps(bitmap: bytes) -> bytes:
-    """How many zeros go before each one, as varints."""
+def _between(borders: int, size: int) -> int:
+    """The bits of which `borders` are the changes: each is the parity of all up to it."""
+    bits, shift = borders, 1
+    while shift <= size:
+        bits ^= bits << shift
+        shift *= 2
+    return bits & (1 << size) - 1
+
+
+def _gaps(bits: int) -> bytes:
+    """How many zeros go before each one, as varints; zeros are skipped at the speed of the regex
+    engine."""
     out, previous = bytearray(), -1
-    for place in not_zero(bitmap):
+    bitmap = bits.to_bytes((bits.bit_length() + 7) // 8, "little")
+    for found in _NOT_ZERO.finditer(bitmap):
+        place = found.start()
         byte = bitmap[place]
         while byte:
             lowest = byte & -byte
