@@ -200,7 +200,13 @@ class Node(MultiService):
 
     def _peers(self) -> dict[NodeId, PeerView]:
         return {
-            member.node: PeerView(member.node, member.state.name.lower(), member.since, True)
+            member.node: PeerView(
+                member.node,
+                member.state.name.lower(),
+                member.since,
+                True,
+                f"{member.name} at {member.address}",
+            )
             for member in self.gossip.members
         }
 

@@ -6,7 +6,7 @@ of the old and of the new voters is really there is decided by who has answered 
 and four than three.  One voter for fewer than 3 nodes, three up to 6, five from 7.
 
 The rules, the first that applies (reference numbers of the design: G3 to G8; G0 is the caller's,
-G1 is `_is_safe`, G2 is that no rule reads *suspect*):
+G1 is `_is_safe`, G2 is that no rule reads *suspect*, G7 is `_is_wiped`):
 
     leave    a voter that wants to go is exchanged for a ready learner, or the set shrinks
     replace  so is a voter that has been dead for `voter_replace_s`
@@ -33,12 +33,14 @@ LAG_MAX = 64
 @frozen
 class PeerView:
     """A node as gossip sees it: `state` is alive, suspect, dead or left, since monotonic `since`.
-    `eligible`: may hold the log."""
+    `eligible`: may hold the log.  `home`: its name and address, which the same machine with an
+    emptied state directory still has ("": unknown)."""
 
     node: NodeId
     state: str
     since: float
     eligible: bool
+    home: str = ""
 
     @property
     def is_live(self) -> bool:
@@ -93,6 +95,9 @@ class _Judgement:
         self._situation = situation
         self._voters = situation.configuration.voters
         self._learners = situation.configuration.learners
+        self._inhabited = {
+            peer.home for peer in situation.peers.values() if peer.home and peer.is_live
+        }
 
     def change(self) -> Change | None:
         rules: tuple[Callable[[], Configuration | None], ...] = (
@@ -209,9 +214,15 @@ class _Judgement:
             if node == self._me or self._is_heard(node) or (peer is not None and peer.is_live):
                 continue
             since = self._situation.steady_since if peer is None else peer.since
-            if since + for_s <= self._now:
+            if since + for_s <= self._now or self._is_wiped(node):
                 found.append(node)
         return found
+
+    def _is_wiped(self, node: NodeId) -> bool:
+        """Whether somebody else lives where this node did: its machine has lost the state that made
+        it this node, which can therefore never come back."""
+        peer = self._situation.peers.get(node)
+        return peer is not None and not peer.is_live and peer.home in self._inhabited
 
     def _is_steady(self) -> bool:
         """Whether this leader has led, with this configuration, long enough to judge the dead."""
@@ -229,7 +240,8 @@ class _Judgement:
             return True
         if peer is None:
             return not self._is_heard(node) and self._is_steady()
-        return not peer.is_live and peer.since + self._timing.learner_drop_s <= self._now
+        has_gone = peer.since + self._timing.learner_drop_s <= self._now
+        return not peer.is_live and (has_gone or self._is_wiped(node))
 
     def _is_live(self, node: NodeId) -> bool:
         peer = self._situation.peers.get(node)

@@ -171,3 +171,36 @@ def test_a_voter_that_gossip_has_never_heard_of_is_replaced_in_the_end() -> None
 def test_who_is_not_eligible_holds_no_log() -> None:
     found = situation([A], [], [B])
     assert desired(evolve(found, peers={B: PeerView(B, "alive", 0.0, False)})) is None
+
+
+def at_home(found: Situation, homes: Mapping[NodeId, str]) -> Situation:
+    peers = {
+        node: evolve(peer, home=homes.get(node, f"{node} at home"))
+        for node, peer in found.peers.items()
+    }
+    return evolve(found, peers=peers)
+
+
+def test_a_machine_that_was_wiped_counts_as_dead_at_once_and_comes_back_as_another() -> None:
+    gone = situation([A, B, C], [D], [E], dead={C: 1.5})
+    assert desired(at_home(gone, {})) == (nodes([A, B, C]), nodes([D, E]))
+    wiped = at_home(situation([A, B, C], [D], dead={C: 1.5}), {C: "pi3 at .7", D: "pi3 at .7"})
+    assert desired(wiped) == (nodes([A, B, D]), ())
+
+
+def test_a_wiped_learner_makes_room_for_what_its_machine_has_become() -> None:
+    found = situation([A, B, C], [D, E], [F], dead={E: 1.5})
+    wiped = at_home(found, {E: "pi3 at .7", F: "pi3 at .7"})
+    assert desired(wiped) == (nodes([A, B, C]), nodes([D, F]))
+
+
+def test_a_home_taken_over_by_one_that_is_dead_too_or_unknown_proves_nothing() -> None:
+    both = situation([A, B, C], [D], [E], dead={C: 1.5, E: 1.5})
+    assert desired(at_home(both, {C: "pi3 at .7", E: "pi3 at .7"})) is None
+    assert desired(situation([A, B, C], [D], dead={C: 1.5})) is None, "no homes are known"
+
+
+def test_who_answers_raft_lives_on_whatever_gossip_says_of_its_home() -> None:
+    found = situation([A, B, C], [D])
+    moved = at_home(with_peer(found, C, "dead", 1.0), {C: "pi3 at .7", D: "pi3 at .7"})
+    assert desired(moved) is None
