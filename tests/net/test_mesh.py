@@ -161,6 +161,32 @@ def test_a_refused_connection_is_told(network: Network, pair: tuple[One, One]) -
     assert a.refused == [B]
 
 
+def test_an_address_that_another_node_has_taken_over_gets_nothing(
+    network: Network, pair: tuple[One, One]
+) -> None:
+    a, b = pair
+    squatter = One(network, C)
+    network.ports[b.mesh.address.port] = network.ports.pop(squatter.mesh.address.port)
+    a.mesh.send(B, Say("for b alone"))
+    network.settle()
+    assert squatter.heard == []
+    assert b.heard == []
+
+
+def test_a_node_whose_address_changed_is_reached_under_the_same_name(
+    network: Network, pair: tuple[One, One]
+) -> None:
+    a, b = pair
+    a.mesh.send(B, Say("one"))
+    network.settle()
+    port = b.mesh.address.port + 1000
+    network.ports[port] = network.ports.pop(b.mesh.address.port)
+    a.mesh.learn(B, at(port))
+    a.mesh.send(B, Say("two"))
+    network.settle()
+    assert b.heard == [(A, "one"), (A, "two")]
+
+
 def test_a_node_that_was_forgotten_gets_nothing_more(
     network: Network, pair: tuple[One, One]
 ) -> None:
