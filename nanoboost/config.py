@@ -4,6 +4,8 @@
 """
 
 import re
+from collections.abc import Iterator
+from math import inf
 
 from attrs import field, frozen
 
@@ -11,6 +13,11 @@ from nanoboost.errors import UserError
 from nanoboost.ids import Address
 
 DEFAULT_PORT = 7470
+
+NACK_SHARE = 0.8
+"""When a helper says that it is there at least: at this share of the time that it was given."""
+ROUND_TRIP_S = 0.01
+"""What a busy machine on a LAN needs to be heard by another."""
 
 
 @frozen
@@ -42,34 +49,109 @@ class ConsensusTiming:
 
 @frozen
 class GossipTiming:
-    """SWIM's clock and fan-out (Lifeguard's parameters; memberlist's formulas)."""
+    """SWIM's clock and fan-out (Lifeguard's parameters; memberlist's formulas).
+
+    The last fields switch parts of the protocol off, so that its ancestors can be measured beside
+    it: plain SWIM is `health_max=1, suspicion_max_mult=1, buddy=False, own_rules=False`.
+    """
 
     probe_interval_s: float
     probe_timeout_s: float
-    """The direct ping's; a helper's NACK comes at 80 % of what then remains of the interval."""
+    """The direct ping's at the start, and at most; a helper's NACK comes at 80 % of what then
+    remains of the interval."""
+    probe_timeout_s_min: float
+    """As low as the direct ping's gets where answers come soon: it is 4 times their 99th
+    percentile, between these two."""
     indirect_probes: int
-    suspicion_mult: int
-    """min = mult * max(1, log10 N) * probe interval."""
-    suspicion_max_mult: int
-    """max = this * min; K confirmations bring it down to min."""
+    suspicion_mult: float
+    """min = mult * max(1, log10 N) * probe interval.  0: whoever does not answer is dead."""
+    suspicion_max_mult: float
+    """max = this * min; K confirmations bring it down to min.  1: they do not matter."""
     suspicion_confirmations: int
     gossip_interval_s: float
     gossip_fanout: int
+    """0: rumors travel on probes only."""
     retransmit_mult: int
     """Each rumor is sent mult * ceil(log10(N + 1)) times by each node."""
     sync_interval_s: float
-    """Push-pull at least this often; a differing digest triggers one sooner."""
+    """Push-pull at least this often; a differing digest triggers one sooner.  inf: never."""
     dead_memory_s: float
     left_memory_s: float
     dead_announce_s: float
-    """How often one of the remembered dead is contacted again, so that a partition heals."""
+    """How often, at least, a node calls one of the remembered dead, so that a partition heals; a
+    small cluster does so more often, once in two probe intervals by all together."""
+    health_max: int = 8
+    """By how much a node that doubts itself stretches its probes at most.  1: it never does."""
+    buddy: bool = True
+    """Whether a suspect is told so before anything else."""
+    stream_probes: bool = True
+    """Whether a ping in vain is tried over TCP too."""
+    natural_log: bool = False
+    """Count suspicions and rumors by ceil(ln(N + 1)), as in the figures of the SWIM paper."""
+    own_rules: bool = True
+    """Whether to go beyond SWIM and Lifeguard: exchanges for a differing digest, notices to the
+    accused, calls to the dead, and doubts about oneself (isolated, asleep, too many accusations)
+    and about whoever comes and goes."""
 
     def __attrs_post_init__(self) -> None:
-        if not 0 < self.probe_timeout_s <= 0.6 * self.probe_interval_s:
-            raise UserError(
-                f"probe timeout {self.probe_timeout_s} s must be at most 0.6 of the probe interval "
-                f"{self.probe_interval_s} s, or helpers answer too late"
-            )
+        for is_right, complaint in self._rules():
+            if not is_right:
+                raise UserError(f"gossip: {complaint}")
+
+    def _rules(self) -> Iterator[tuple[bool, str]]:
+        """What must hold, and what to say if it does not.  (A NaN makes any comparison false.)"""
+        interval, timeout = self.probe_interval_s, self.probe_timeout_s
+        yield (
+            0 < timeout <= 0.6 * interval < inf,
+            f"probe timeout {timeout} s must be at most 0.6 of the probe interval {interval} s, "
+            "or helpers answer too late",
+        )
+        yield (
+            (1 - NACK_SHARE) * (interval - timeout) >= ROUND_TRIP_S,
+            f"probe interval {interval} s less the timeout {timeout} s leaves a helper's NACK "
+            f"less than {ROUND_TRIP_S} s to arrive: make the interval longer",
+        )
+        yield (
+            0 < self.probe_timeout_s_min <= timeout,
+            f"the least probe timeout {self.probe_timeout_s_min} s must be above 0 and at most "
+            f"the timeout {timeout} s",
+        )
+        yield (
+            0 < self.gossip_interval_s <= interval,
+            f"gossip interval {self.gossip_interval_s} s must be above 0 and at most the probe "
+            f"interval {interval} s, or suspicions end before they are refuted",
+        )
+        yield (
+            self.retransmit_mult >= 1 and self.gossip_fanout >= 0 and self.indirect_probes >= 0,
+            f"retransmit factor {self.retransmit_mult} must be at least 1, fan-out "
+            f"{self.gossip_fanout} and indirect probes {self.indirect_probes} at least 0",
+        )
+        yield (
+            0 <= self.suspicion_mult < inf and 1 <= self.suspicion_max_mult < inf,
+            f"suspicion factors {self.suspicion_mult} and {self.suspicion_max_mult}: the first "
+            "must be at least 0, the second at least 1",
+        )
+        yield (
+            self.suspicion_confirmations >= 0 and self.health_max >= 1,
+            f"confirmations {self.suspicion_confirmations} must be at least 0, the greatest "
+            f"stretch of probes {self.health_max} at least 1",
+        )
+        yield (
+            self.sync_interval_s >= interval and self.dead_announce_s >= interval,
+            f"exchanges every {self.sync_interval_s} s and calls to the dead every "
+            f"{self.dead_announce_s} s must not be more frequent than probes ({interval} s)",
+        )
+        # Whoever is forgotten while somebody still holds an old table comes back as a ghost.
+        yield (
+            self.sync_interval_s == inf or self.dead_memory_s >= 4 * self.sync_interval_s,
+            f"the dead must be remembered for at least 4 exchanges ({4 * self.sync_interval_s} s), "
+            f"not {self.dead_memory_s} s",
+        )
+        yield (
+            self.left_memory_s >= 20 * interval,
+            f"whoever left must be remembered for at least 20 probe intervals ({20 * interval} s), "
+            f"not {self.left_memory_s} s",
+        )
 
 
 @frozen
@@ -110,6 +192,7 @@ def _consensus(heartbeat: float, low: float, high: float, patience: float) -> Co
 _LAN_GOSSIP = GossipTiming(
     probe_interval_s=0.5,
     probe_timeout_s=0.2,
+    probe_timeout_s_min=0.05,
     indirect_probes=3,
     suspicion_mult=4,
     suspicion_max_mult=6,
@@ -120,11 +203,12 @@ _LAN_GOSSIP = GossipTiming(
     sync_interval_s=60.0,
     dead_memory_s=3600.0,
     left_memory_s=600.0,
-    dead_announce_s=10.0,
+    dead_announce_s=60.0,
 )
 _LOCAL_GOSSIP = GossipTiming(
     probe_interval_s=0.2,
     probe_timeout_s=0.06,
+    probe_timeout_s_min=0.05,
     indirect_probes=2,
     suspicion_mult=4,
     suspicion_max_mult=6,
@@ -135,11 +219,12 @@ _LOCAL_GOSSIP = GossipTiming(
     sync_interval_s=10.0,
     dead_memory_s=60.0,
     left_memory_s=20.0,
-    dead_announce_s=1.0,
+    dead_announce_s=6.0,
 )
 _WIFI_GOSSIP = GossipTiming(
     probe_interval_s=1.0,
     probe_timeout_s=0.4,
+    probe_timeout_s_min=0.4,  # a radio that saves power answers at once or after 0.3 s
     indirect_probes=3,
     suspicion_mult=5,
     suspicion_max_mult=6,
@@ -150,8 +235,10 @@ _WIFI_GOSSIP = GossipTiming(
     sync_interval_s=120.0,
     dead_memory_s=3600.0,
     left_memory_s=600.0,
-    dead_announce_s=30.0,
+    dead_announce_s=60.0,
 )
+
+GOSSIP = {"lan": _LAN_GOSSIP, "local": _LOCAL_GOSSIP, "wifi": _WIFI_GOSSIP}
 
 PROFILES = {
     profile.name: profile
@@ -185,7 +272,8 @@ class NodeConfig:
 
     `listen.port` 0 takes a free port; `advertise_host` is how other nodes reach this one, where
     that differs from `listen.host`.  `seeds` are addresses of nodes to join; with none, and an
-    empty state directory, the node founds a cluster of its own.  `slots` is how many attempts it
+    empty state directory, the node founds a cluster of its own, unless it `waits` until the beacon
+    leads it to one.  `slots` is how many attempts it
     runs at a time; 0 lets it only vote and keep state.
     """
 
@@ -198,6 +286,7 @@ class NodeConfig:
     labels: tuple[str, ...] = field(default=())
     slots: int = field(default=1)
     advertise_host: str = field(default="")
+    waits: bool = field(default=False)
 
     def __attrs_post_init__(self) -> None:
         if not NODE_NAME.fullmatch(self.name):

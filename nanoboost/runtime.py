@@ -23,6 +23,10 @@ class DurableStore(Protocol):
     commit poisons the store: the Deferred fails, every later one too, and the node must stop.
     """
 
+    @property
+    def is_full(self) -> bool:
+        """Whether commits wait until there is space on the disk again."""
+
     def load(self, prefix: bytes) -> list[tuple[bytes, bytes]]:
         """All pairs whose key starts with `prefix`, by key.  Only used at start; may block."""
 
@@ -45,8 +49,25 @@ class Security(Protocol):
     def wrap_client(self, endpoint: IStreamClientEndpoint) -> IStreamClientEndpoint:
         """The endpoint, connecting only to holders of the cluster's credential."""
 
-    def datagram_key(self) -> bytes:
-        """The 32 secret bytes from which datagram keys are derived."""
+    def datagram_keys(self) -> tuple[bytes, ...]:
+        """The 32 secret bytes from which datagram keys are derived; while the credential is being
+        changed two of them: the first seals, both open."""
+
+    @property
+    def fingerprints(self) -> tuple[str, ...]:
+        """What may connect, the identity in use first, as people compare it."""
+
+    def rekey(self, pem: bytes) -> None:
+        """Use the credential in `pem` from now on, and after a restart.  Raises `UserError`."""
+
+
+@frozen
+class Network:
+    """An IPv4 network that this machine is on: its own address there, and everybody's."""
+
+    address: str
+    broadcast: str
+    is_loopback: bool
 
 
 @frozen
@@ -82,6 +103,14 @@ class Runtime:
     """A directory on the node's own disk for children (code, logs); empty it at will."""
     seed: int
     """From the system's entropy in the real world, from the seed in the simulated one."""
+    networks: Callable[[], Sequence[Network]] | None = None
+    """The networks that the machine is on now; None where nobody can call to everybody.  (Then the
+    reactor must provide IReactorMulticast too.)"""
+
+    busy: Callable[[], float] = lambda: 0.0
+    """The processor seconds that the reactor's thread has used; how saturated it is."""
+    record: Callable[[Mapping[str, Any]], None] | None = None
+    """Takes the facts of consensus (`nanoboost.consensus.chronicle`), where somebody wants them."""
 
     def rng(self, name: str) -> random.Random:
         """A stream of random numbers of its own for each name, so that streams do not disturb

@@ -17,7 +17,9 @@ the pause lasted.
     suspicion, health    when a suspect is dead; how far to trust oneself
     probe, rumors, sync  the three mechanisms, each a small state machine
     swim                 the core that joins them: `step(now, event)`, `deadline()`
-    seal, service        shells: sealed datagrams; UDP, the pump, the store
+    beacon               how a node that is told nothing finds the others on its LAN
+    seal, discovery      shells: sealed datagrams; calls to the whole LAN
+    service              the shell that has it all: UDP, the pump, the store
 
 **Gossip only reports.**  Nothing irreversible follows from its word: Raft and the attempts of tasks
 stay right whatever it says; it makes them quick.

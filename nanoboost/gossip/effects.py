@@ -75,6 +75,13 @@ class MetaChanged:
     meta: Meta
 
 
+@frozen
+class AddressChanged:
+    """This node is reached at another address from now on (the router has given it a new one)."""
+
+    address: Address
+
+
 Event = (
     Received
     | Answered
@@ -85,6 +92,7 @@ Event = (
     | Hinted
     | Met
     | MetaChanged
+    | AddressChanged
 )
 
 # --- effects -------------------------------------------------------------------------------------
@@ -119,6 +127,28 @@ class SaveGeneration:
 @frozen
 class LeaveFinished:
     """The goodbye has been said as often as it ever will be."""
+
+
+@frozen
+class TwinFound:
+    """A process at `address` has this node's identity and had it before: this one runs on a copy of
+    its state (a cloned card), and must take another identity."""
+
+    address: Address
+
+
+@frozen
+class Isolation:
+    """`is_so`: this node hears nobody, and is cut off rather than all others dead."""
+
+    is_so: bool
+
+
+@frozen
+class DatagramsLost:
+    """A member answers over TCP, and again and again to no datagram: something eats UDP."""
+
+    member: Member
 
 
 @frozen
@@ -161,4 +191,13 @@ MemberEvent = MemberUp | MemberUpdated | MemberSuspected | MemberDown | MemberLe
 MEMBER_EVENTS = (MemberUp, MemberUpdated, MemberSuspected, MemberDown, MemberLeft)
 """The same, for `isinstance`."""
 
-Effect = SendDatagram | AskStream | SaveGeneration | LeaveFinished | MemberEvent
+Effect = (
+    SendDatagram
+    | AskStream
+    | SaveGeneration
+    | LeaveFinished
+    | TwinFound
+    | Isolation
+    | DatagramsLost
+    | MemberEvent
+)

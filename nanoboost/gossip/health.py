@@ -5,21 +5,21 @@
 
 from nanoboost.config import GossipTiming
 
-SCORE_MAX = 7
-"""Probe intervals stretch to 8 times at most (Lifeguard's S = 8, as memberlist clamps it)."""
 PAUSE_PENALTY = 2
 
 
 class LocalHealth:
-    """A score from 0 (healthy) to `SCORE_MAX`."""
+    """A score from 0 (healthy) to one less than `stretch_max` (Lifeguard's S = 8, as memberlist
+    clamps it)."""
 
-    def __init__(self) -> None:
+    def __init__(self, stretch_max: int) -> None:
+        self._stretch_max = stretch_max
         self.score = 0
 
     def adjust(self, delta: int) -> None:
         """An own probe answered: -1; each helper that failed to say even "no": +1; having to refute
         a suspicion: +1 (Lifeguard IV-A)."""
-        self.score = min(SCORE_MAX, max(0, self.score + delta))
+        self.score = min(self._stretch_max - 1, max(0, self.score + delta))
 
     @property
     def factor(self) -> int:

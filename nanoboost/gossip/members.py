@@ -7,19 +7,19 @@ claims arrive, and however often (a join-semilattice).  Only the member itself m
 
 import enum
 import ipaddress
-from collections.abc import Iterator
-from hashlib import blake2b
-from random import Random
+import struct
+from functools import lru_cache
 
 from attrs import evolve, field, frozen
 
 from nanoboost.config import NODE_NAME
 from nanoboost.ids import NODE_ID, Address, NodeId
-from nanoboost.wire.codec import encode_value
+from nanoboost.wire.codec import Catalog, encode_value, message
 
 GENERATION_MAX = (1 << 31) - 1
 COUNTER_MAX = (1 << 32) - 1
 META_BYTES_MAX = 256
+BOOT_BYTES = 8
 NOBODY = NodeId("")
 MEMBERS_MAX = 4096
 """Records kept, dead ones included.  Room for a newcomer is made by forgetting the longest dead."""
@@ -67,8 +67,8 @@ class Meta:
 
     cores: int
     memory_mib: int
-    speed: float
-    slots: int
+    speed: float = field(converter=float)
+    slots: int = field()
     labels: tuple[str, ...] = ()
 
     def __attrs_post_init__(self) -> None:
@@ -94,26 +94,43 @@ def _check_name(_instance: object, _attribute: object, name: str) -> None:
         raise ValueError("not a node name")
 
 
-@frozen
+def _check_boot(_instance: object, _attribute: object, boot: bytes) -> None:
+    if len(boot) not in (0, BOOT_BYTES):
+        raise ValueError("not a boot id")
+
+
+@message(129)
 class Description:
-    """What a member says about itself: a label for people, where it listens, what it offers."""
+    """What a member says about itself: a label for people, where it listens, what it offers.
+    `boot` is drawn at each start: two of them at a time are two machines with one identity."""
 
     name: str = field(validator=_check_name)
     address: Address = field(validator=lambda _instance, _attribute, value: check_address(value))
     meta: Meta = field()
+    boot: bytes = field(default=b"", validator=_check_boot)
+
+
+_DESCRIPTIONS = Catalog((Description,), items_max=100)
+_CLAIM = struct.Struct(">B8sII8s")
+CLAIM_BYTES = _CLAIM.size
+_ACCUSED = 4  # beside the kind: an accuser is named
 
 
 @frozen
 class Rumor:
     """A claim about a member.  `accuser` says who has suspected it or found it dead ("" for the
     other kinds).  A claim that it is alive carries its description; rows of a table all do, if
-    the one who sends them has it."""
+    the one who sends them has it.
+
+    It travels packed, and passes through a node a dozen times: its bytes are remembered.
+    """
 
     kind: State
     node: NodeId
     incarnation: Incarnation
     accuser: NodeId = NOBODY
     description: Description | None = None
+    _wire: bytes | None = field(default=None, init=False, eq=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         if not NODE_ID.fullmatch(self.node):
@@ -123,16 +140,58 @@ class Rumor:
         if self.kind is State.ALIVE and self.description is None:
             raise ValueError("alive without a description")
 
+    def to_wire(self) -> bytes:
+        """Its bytes: `CLAIM_BYTES`, and the description if there is one."""
+        if self._wire is None:
+            object.__setattr__(self, "_wire", _pack(self))
+        assert self._wire is not None
+        return self._wire
+
+    @classmethod
+    def from_wire(cls, data: bytes) -> "Rumor":
+        """The rumor that `data` holds; raises `ValueError`, or `RemoteError` of its description."""
+        return _unpack(data)
+
+
+def _pack(rumor: Rumor) -> bytes:
+    incarnation = rumor.incarnation
+    claim = _CLAIM.pack(
+        rumor.kind.value | (_ACCUSED if rumor.accuser else 0),
+        bytes.fromhex(rumor.node),
+        incarnation.generation,
+        incarnation.counter,
+        bytes.fromhex(rumor.accuser),  # nobody: filled up with zeros
+    )
+    return claim + (_DESCRIPTIONS.encode(rumor.description) if rumor.description else b"")
+
+
+@lru_cache(2 * MEMBERS_MAX)
+def _unpack(data: bytes) -> Rumor:
+    if len(data) < CLAIM_BYTES:
+        raise ValueError("a claim ends early")
+    kind, node, generation, counter, accuser = _CLAIM.unpack_from(data)
+    rumor = Rumor(
+        State(kind & ~_ACCUSED),
+        NodeId(node.hex()),
+        Incarnation(generation, counter),
+        NodeId(accuser.hex()) if kind & _ACCUSED else NOBODY,
+        _DESCRIPTIONS.decode(data[CLAIM_BYTES:]) if len(data) > CLAIM_BYTES else None,
+    )
+    object.__setattr__(rumor, "_wire", data)
+    return rumor
+
 
 @frozen
 class Member:
-    """A member as this node sees it.  `since`: monotonic seconds when its state last changed."""
+    """A member as this node sees it.  `since`: monotonic seconds when its state last changed;
+    `is_unstable`: it has been suspected and has refuted that too often of late."""
 
     node: NodeId
     incarnation: Incarnation
     state: State
     since: float
     description: Description
+    is_unstable: bool = False
 
     @property
     def name(self) -> str:
@@ -193,6 +252,8 @@ class Record:
     state: State
     since: float
     description: Description | None
+    is_unstable: bool = False
+    _claim: Rumor | None = field(default=None, init=False, eq=False, repr=False)
 
     @property
     def known(self) -> tuple[State, Incarnation]:
@@ -203,122 +264,29 @@ class Record:
         """The record as others see it, or None while it has no description."""
         if self.description is None:
             return None
-        return Member(self.node, self.incarnation, self.state, self.since, self.description)
+        return Member(
+            self.node,
+            self.incarnation,
+            self.state,
+            self.since,
+            self.description,
+            self.is_unstable,
+        )
+
+    def keep(self, claim: Rumor) -> None:
+        """Remember the claim by which it is known to be alive: it is made again and again."""
+        object.__setattr__(self, "_claim", claim)
 
     def claim(self, accuser: NodeId, *, described: bool = False) -> Rumor:
         """The record as a claim that `accuser` makes; with its description if that is wanted (in a
         row of a table) or needed."""
-        alive = self.state is State.ALIVE
-        description = self.description if alive or described else None
-        by = NOBODY if alive else accuser
-        return Rumor(self.state, self.node, self.incarnation, by, description)
-
-
-def _fingerprint(record: Record) -> int:
-    if not record.state.is_live:
-        return 0
-    claim = f"{record.node}/{record.incarnation.generation}/{record.incarnation.counter}"
-    return int.from_bytes(blake2b(claim.encode(), digest_size=8).digest(), "big")
-
-
-class Table:
-    """All records, by node in order of arrival; a bounded number of them.
-
-    `digest` is the sum of fingerprints of the live records modulo 2**64: the same in two tables
-    that hold the same live members at the same incarnations, whatever their order, and kept up to
-    date in constant time.
-    """
-
-    def __init__(self) -> None:
-        self._record_by_node: dict[NodeId, Record] = {}
-        self._sum = 0
-        self._live = 0
-
-    def __iter__(self) -> Iterator[Record]:
-        return iter(list(self._record_by_node.values()))
-
-    def get(self, node: NodeId) -> Record | None:
-        """The record of `node`, if there is one."""
-        return self._record_by_node.get(node)
-
-    @property
-    def live_count(self) -> int:
-        """How many members are alive or suspected, oneself included."""
-        return self._live
-
-    @property
-    def digest(self) -> bytes:
-        """Eight bytes that differ, all but surely, if the live members differ."""
-        return self._sum.to_bytes(8, "big")
-
-    def put(self, record: Record) -> bool:
-        """Insert or replace; False if the table is full of live members."""
-        old = self._record_by_node.get(record.node)
-        if old is None and len(self._record_by_node) >= MEMBERS_MAX and not self._make_room():
-            return False
-        self._count(old, -1)
-        self._record_by_node[record.node] = record
-        self._count(record, +1)
-        return True
-
-    def forget(self, node: NodeId) -> None:
-        """Drop the record of `node`, if there is one."""
-        self._count(self._record_by_node.pop(node, None), -1)
-
-    def live(self) -> list[Member]:
-        """The members alive or suspected, oneself included."""
-        members = (record.member() for record in self if record.state.is_live)
-        return [member for member in members if member is not None]
-
-    def _count(self, record: Record | None, sign: int) -> None:
-        if record is not None:
-            self._sum = (self._sum + sign * _fingerprint(record)) % (1 << 64)
-            self._live += sign * record.state.is_live
-
-    def _make_room(self) -> bool:
-        gone = [record for record in self if not record.state.is_live]
-        if gone:
-            self.forget(min(gone, key=lambda record: record.since).node)
-        return bool(gone)
-
-
-class Ring:
-    """The order in which members are probed: shuffled, and again after each round; a newcomer goes
-    to a random place.  So each member is probed at least once in 2n - 1 probes (SWIM 4.3)."""
-
-    def __init__(self, rng: Random) -> None:
-        self._rng = rng
-        self._nodes: list[NodeId] = []
-        self._next = 0
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether there is nobody to probe."""
-        return not self._nodes
-
-    def add(self, node: NodeId) -> None:
-        """Insert a newcomer at a random place of this round or the next."""
-        if node not in self._nodes:
-            place = self._rng.randint(0, len(self._nodes))
-            self._nodes.insert(place, node)
-            self._next += place < self._next
-
-    def remove(self, node: NodeId) -> None:
-        """Probe `node` no more."""
-        if node in self._nodes:
-            place = self._nodes.index(node)
-            del self._nodes[place]
-            self._next -= place < self._next
-
-    def next(self) -> NodeId | None:
-        """Whose turn it is, or None if there is nobody."""
-        if self._next >= len(self._nodes):
-            self._rng.shuffle(self._nodes)
-            self._next = 0
-        if not self._nodes:
-            return None
-        self._next += 1
-        return self._nodes[self._next - 1]
+        if self.state is State.ALIVE:
+            if self._claim is None:
+                self.keep(Rumor(self.state, self.node, self.incarnation, NOBODY, self.description))
+            assert self._claim is not None
+            return self._claim
+        description = self.description if described else None
+        return Rumor(self.state, self.node, self.incarnation, accuser, description)
 
 
 def refuted(own: Record, claim: Rumor) -> Record | None:

@@ -2,20 +2,27 @@
 
 **Every rumor fits alone in a datagram of `DATAGRAM_BYTES_MAX`**: the bounds of names, addresses and
 metadata are checked where the values are made, so also where they are decoded.
+
+Pings, acks and gossip are nearly all that is ever said; these have a fixed form of 29 bytes (a ping
+37) and the rumors as they are.  All else is a tagged array as everywhere on the wire.
 """
+
+import struct
 
 from attrs import field, frozen
 
-from nanoboost.gossip.members import Incarnation, Rumor, State
+from nanoboost.errors import RemoteError
+from nanoboost.gossip.members import BOOT_BYTES, CLAIM_BYTES, Incarnation, Rumor, State
 from nanoboost.ids import NODE_ID, Address, NodeId
 from nanoboost.wire.codec import Catalog, message
 
 DATAGRAM_BYTES_MAX = 1200
 """Sealed; the payload that every IPv6 path carries whole (1280 less headers)."""
-SEAL_BYTES = 44
+SEAL_BYTES = 36
 MESSAGE_BYTES_MAX = DATAGRAM_BYTES_MAX - SEAL_BYTES
 RUMOR_BYTES_MAX = MESSAGE_BYTES_MAX - 180
 """What the rest of any datagram leaves for rumors."""
+RUMOR_BYTES_MIN = CLAIM_BYTES + 3
 RUMORS_MAX = 64
 BUDGET_S_MAX = 60.0
 STREAM_BYTES_MAX = 900_000
@@ -34,7 +41,7 @@ class Header:
     def __attrs_post_init__(self) -> None:
         if not NODE_ID.fullmatch(self.sender):
             raise ValueError("sender is not a node id")
-        if len(self.digest) != 8 or not 0 <= self.sequence < 1 << 63:
+        if len(self.digest) != 8 or not 0 <= self.sequence < 1 << 32:
             raise ValueError("digest or sequence out of bounds")
 
 
@@ -115,8 +122,88 @@ class Accused:
             raise ValueError("accused of being alive")
 
 
-Datagram = Ping | Ack | PingRequest | Nack | Gossip | NotMe | Accused
-DATAGRAMS = Catalog((Ping, Ack, PingRequest, Nack, Gossip, NotMe, Accused), items_max=2000)
+@message(127)
+class Twin:
+    """I am who you say that you are, under another `boot` id, and have run for `up_s` seconds: one
+    of us is a copy, and the one that was started later takes another identity."""
+
+    header: Header
+    boot: bytes
+    up_s: float
+    rumors: tuple[Rumor, ...] = field(default=(), validator=_few)
+
+    def __attrs_post_init__(self) -> None:
+        if len(self.boot) != BOOT_BYTES or self.up_s < 0:
+            raise ValueError("boot id or time out of bounds")
+
+
+Datagram = Ping | Ack | PingRequest | Nack | Gossip | NotMe | Accused | Twin
+_ALL = Catalog((Ping, Ack, PingRequest, Nack, Gossip, NotMe, Accused, Twin), items_max=2000)
+_HEAD = struct.Struct(">B8sIII8s")
+_ACK_FORM, _PING_FORM, _GOSSIP_FORM = 1, 2, 3  # an array of CBOR begins with a byte from 0x80
+_FORMS: dict[type, int] = {Ack: _ACK_FORM, Ping: _PING_FORM, Gossip: _GOSSIP_FORM}
+
+
+class Datagrams:
+    """Datagrams to bytes, and back as `Catalog` does it."""
+
+    def encode(self, message: Datagram) -> bytes:
+        """Return the bytes of `message`."""
+        form = _FORMS.get(type(message))
+        if form is None:
+            return _ALL.encode(message)
+        header, incarnation = message.header, message.header.incarnation
+        parts = [
+            _HEAD.pack(
+                form,
+                bytes.fromhex(header.sender),
+                incarnation.generation,
+                incarnation.counter,
+                header.sequence,
+                header.digest,
+            )
+        ]
+        if isinstance(message, Ping):
+            parts.append(bytes.fromhex(message.target))
+        for rumor in message.rumors:
+            packed = rumor.to_wire()
+            parts += (len(packed).to_bytes(2, "big"), packed)
+        return b"".join(parts)
+
+    def decode(self, data: bytes) -> Datagram:
+        """Return the datagram that `data` holds, checked field by field, or raise `RemoteError`."""
+        form = data[0] if data else 0
+        if not _ACK_FORM <= form <= _GOSSIP_FORM:
+            found: Datagram = _ALL.decode(data)
+            return found
+        try:
+            return _decode(form, data)
+        except (ValueError, struct.error) as error:
+            raise RemoteError(str(error)) from None
+
+
+def _decode(form: int, data: bytes) -> Datagram:
+    _, sender, generation, counter, sequence, digest = _HEAD.unpack_from(data)
+    incarnation = Incarnation(generation, counter)
+    header = Header(NodeId(sender.hex()), incarnation, sequence, digest)
+    at = _HEAD.size
+    if form == _PING_FORM:
+        if len(data) < at + 8:
+            raise ValueError("a ping ends early")
+        target, at = NodeId(data[at : at + 8].hex()), at + 8
+    rumors = []
+    while at < len(data):
+        at, begun = at + 2, at
+        at, begun = at + int.from_bytes(data[begun:at], "big"), at
+        if at > len(data):
+            raise ValueError("a rumor ends early")
+        rumors.append(Rumor.from_wire(data[begun:at]))
+    if form == _PING_FORM:
+        return Ping(header, target, tuple(rumors))
+    return (Ack if form == _ACK_FORM else Gossip)(header, tuple(rumors))
+
+
+DATAGRAMS = Datagrams()
 
 
 @message(100)
@@ -153,13 +240,8 @@ Question = Sync | StreamPing
 
 
 def rumor_bytes(rumor: Rumor) -> int:
-    """An upper bound of the encoded size of `rumor`."""
-    described = rumor.description
-    if described is None:
-        return 52
-    labels = sum(3 + len(label.encode()) for label in described.meta.labels)
-    texts = len(described.name.encode()) + len(described.address.host)
-    return 52 + texts + 46 + labels
+    """How much `rumor` adds to what carries it, at most."""
+    return len(rumor.to_wire()) + 3
 
 
 def within(rows: list[Rumor], bytes_max: int) -> tuple[Rumor, ...]:

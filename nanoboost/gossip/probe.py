@@ -8,13 +8,42 @@ given that it is there although the target is silent (its NACK): the fewer NACKs
 likely it is that the prober itself is the one that cannot hear (Lifeguard IV-A).
 """
 
+from collections import deque
+from heapq import nlargest
+
 from attrs import define, field
 
+from nanoboost.config import NACK_SHARE, GossipTiming
 from nanoboost.gossip.messages import BUDGET_S_MAX
 from nanoboost.ids import Address, NodeId
 
-NACK_SHARE = 0.8
 RELAYS_MAX = 256
+ROUND_TRIPS = 100
+"""So many of the latest tell how long a direct ping takes here."""
+ROUND_TRIPS_MIN = 20
+PING_TIMEOUT_MULT = 4
+
+
+class PingTimeout:
+    """How long to wait for the ack of a direct ping: `PING_TIMEOUT_MULT` times the 99th percentile
+    of the latest, late ones included, between the bounds of `timing`."""
+
+    def __init__(self, timing: GossipTiming) -> None:
+        self._timing = timing
+        self._latest: deque[float] = deque(maxlen=ROUND_TRIPS)
+
+    def note(self, seconds: float) -> None:
+        """A target has acknowledged by itself after so long."""
+        self._latest.append(seconds)
+
+    @property
+    def seconds(self) -> float:
+        """What to wait now."""
+        most = self._timing.probe_timeout_s
+        if len(self._latest) < ROUND_TRIPS_MIN:
+            return most
+        p99 = nlargest(2, self._latest)[1]
+        return min(most, max(self._timing.probe_timeout_s_min, PING_TIMEOUT_MULT * p99))
 
 
 @define
@@ -24,6 +53,7 @@ class Probe:
 
     sequence: int
     target: NodeId
+    begun: float
     ends: float
     widen_at: float | None
     helpers: dict[NodeId, bool] = field(factory=dict)
@@ -38,20 +68,12 @@ class Probe:
 class Probes:
     """The probes under way, by sequence number."""
 
-    def __init__(self, first_sequence: int) -> None:
-        self._next = first_sequence
+    def __init__(self) -> None:
         self._probe_by_sequence: dict[int, Probe] = {}
 
-    def number(self) -> int:
-        """A number that no other question of ours has."""
-        self._next += 1
-        return self._next
-
-    def begin(self, target: NodeId, widen_at: float, ends: float) -> Probe:
-        """Start a probe of `target` that ends at `ends`."""
-        probe = Probe(self.number(), target, ends, widen_at)
+    def begin(self, probe: Probe) -> None:
+        """Wait for an answer to `probe`."""
         self._probe_by_sequence[probe.sequence] = probe
-        return probe
 
     def of(self, target: NodeId) -> Probe | None:
         """A probe of `target` under way."""
@@ -61,13 +83,12 @@ class Probes:
         """The probe of that number, if it is still under way."""
         return self._probe_by_sequence.get(sequence)
 
-    def answered(self, sequence: int, sender: NodeId) -> bool:
-        """End the probe that `sender` acknowledges; False if it has no say in any."""
+    def answered(self, sequence: int, sender: NodeId) -> Probe | None:
+        """End the probe that `sender` acknowledges; None if it has no say in any."""
         probe = self._probe_by_sequence.get(sequence)
         if probe is None or (sender != probe.target and sender not in probe.helpers):
-            return False
-        del self._probe_by_sequence[sequence]
-        return True
+            return None
+        return self._probe_by_sequence.pop(sequence)
 
     def nacked(self, sequence: int, sender: NodeId) -> None:
         """The helper `sender` is there."""
@@ -85,8 +106,8 @@ class Probes:
 
     def to_widen(self, now: float) -> list[Probe]:
         """The probes whose direct ping has gone unanswered for long enough."""
-        found = [p for p in self._probe_by_sequence.values() if p.widen_at is not None]
-        return [p for p in found if p.widen_at is not None and p.widen_at <= now]
+        probes = self._probe_by_sequence.values()
+        return [p for p in probes if p.widen_at is not None and p.widen_at <= now]
 
     def ended(self, now: float) -> list[Probe]:
         """The probes that have failed, now forgotten."""

@@ -1,11 +1,16 @@
 """Sealed datagrams: only members can speak, and what was said to us counts once.
 
-    "NB" 1 "g" | boot id of the sender (16) | number (8) | ciphertext | tag (16)
+    "NB" 1 "g" | boot id of the sender (8) | number (8) | ciphertext | tag (16)
+
+("g" is gossip, "b" the beacon's calls; a key serves one of them only.)
 
 ChaCha20-Poly1305 (no Raspberry Pi before the 5 has AES instructions).  Each start of a node draws a
 boot id, and with it gets a key of its own from the cluster's, so that a plain counter can be the
 nonce and never repeats under one key.  All that goes before the ciphertext is authenticated, and
 so is the cluster's id.
+
+While the cluster's key is changed there are two: one seals, both open.  First every node can open
+what the new key sealed, then all begin to seal with it, then the old one is dropped.
 
 **What does not verify, or came before, is dropped and counted: never answered, never raised**; the
 window of a sender moves only after the tag has proved good.  (A stranger can still repeat to one
@@ -18,11 +23,11 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
+from nanoboost.gossip.members import BOOT_BYTES as BOOT_BYTES
 from nanoboost.gossip.members import MEMBERS_MAX
 from nanoboost.gossip.messages import DATAGRAM_BYTES_MAX, SEAL_BYTES
 
-MAGIC = b"NB\x01g"
-BOOT_BYTES = 16
+MAGIC, BEACON_MAGIC = b"NB\x01g", b"NB\x01b"
 NUMBER_BYTES = 8
 TAG_BYTES = 16
 HEAD_BYTES = len(MAGIC) + BOOT_BYTES + NUMBER_BYTES
@@ -39,7 +44,8 @@ BOOTS_MAX = MEMBERS_MAX
 class _Window:
     """Which numbers of one sender were seen: the greatest, and a bit for it and each before it."""
 
-    cipher: ChaCha20Poly1305 = field()
+    ciphers: tuple[ChaCha20Poly1305, ...] = field()
+    """One for each of the cluster's keys."""
     greatest: int = field(default=0, init=False)
     seen: int = field(default=0, init=False)
 
@@ -60,16 +66,25 @@ class _Window:
 class Seal:
     """Seals what this node says under its `boot` id, and opens what others of the cluster say.
 
-    `key` is the cluster's datagram key, `label` its id; `boot` are `BOOT_BYTES` random bytes that
-    no other start of any node has.
+    `key` is the cluster's datagram key, `also` others that open; `label` is the cluster's id;
+    `boot` are `BOOT_BYTES` random bytes that no other start of any node has.
     """
 
-    def __init__(self, key: bytes, label: str, boot: bytes) -> None:
+    def __init__(
+        self,
+        key: bytes,
+        label: str,
+        boot: bytes,
+        *,
+        also: tuple[bytes, ...] = (),
+        magic: bytes = MAGIC,
+    ) -> None:
         assert len(boot) == BOOT_BYTES
-        self._key = key
+        self._keys = (key, *also)
         self._label = label.encode()
         self._boot = boot
-        self._cipher = self._cipher_of(boot)
+        self._magic = magic
+        self._cipher = self._ciphers_of(boot)[0]
         self._number = 0
         self._window_by_boot: dict[bytes, _Window] = {}  # the latest heard last
         self.strangers = 0
@@ -77,15 +92,23 @@ class Seal:
         self.replays = 0
         """Datagrams that came before, or so late that nobody can tell."""
 
+    def rekey(self, key: bytes, *also: bytes) -> None:
+        """Seal with `key` from now on; open what it or one of `also` has sealed.  What was seen
+        stays seen: a sender goes on counting under its new key."""
+        self._keys = (key, *also)
+        self._cipher = self._ciphers_of(self._boot)[0]
+        for boot, window in self._window_by_boot.items():
+            window.ciphers = self._ciphers_of(boot)
+
     def close(self, message: bytes) -> bytes:
         """The datagram that carries `message`, `SEAL_BYTES` longer."""
         self._number += 1
-        head = MAGIC + self._boot + self._number.to_bytes(NUMBER_BYTES, "big")
+        head = self._magic + self._boot + self._number.to_bytes(NUMBER_BYTES, "big")
         return head + self._cipher.encrypt(_nonce(head), message, head + self._label)
 
     def open(self, datagram: bytes) -> bytes | None:
         """The message in `datagram`, or None if it is not to be believed."""
-        if not SEAL_BYTES <= len(datagram) <= DATAGRAM_BYTES_MAX or datagram[:4] != MAGIC:
+        if not SEAL_BYTES <= len(datagram) <= DATAGRAM_BYTES_MAX or datagram[:4] != self._magic:
             self.strangers += 1
             return None
         head, sealed = datagram[:HEAD_BYTES], datagram[HEAD_BYTES:]
@@ -95,15 +118,17 @@ class Seal:
         if boot == self._boot or (window is not None and not window.is_new(number)):
             self.replays += 1
             return None
-        window = window or _Window(self._cipher_of(boot))
-        try:
-            message = window.cipher.decrypt(_nonce(head), sealed, head + self._label)
-        except InvalidTag:
-            self.strangers += 1
-            return None
-        window.note(number)
-        self._remember(boot, window)
-        return message
+        window = window or _Window(self._ciphers_of(boot))
+        for cipher in window.ciphers:
+            try:
+                message = cipher.decrypt(_nonce(head), sealed, head + self._label)
+            except InvalidTag:
+                continue
+            window.note(number)
+            self._remember(boot, window)
+            return message
+        self.strangers += 1
+        return None
 
     def _remember(self, boot: bytes, window: _Window) -> None:
         self._window_by_boot.pop(boot, None)
@@ -111,9 +136,13 @@ class Seal:
         if len(self._window_by_boot) > BOOTS_MAX:
             del self._window_by_boot[next(iter(self._window_by_boot))]
 
-    def _cipher_of(self, boot: bytes) -> ChaCha20Poly1305:
+    def _ciphers_of(self, boot: bytes) -> tuple[ChaCha20Poly1305, ...]:
         # The cluster's key comes out of HKDF already: expanding it is all that is left to do.
-        return ChaCha20Poly1305(HKDFExpand(SHA256(), length=32, info=INFO + boot).derive(self._key))
+        info = INFO + self._magic[-1:] + boot
+        return tuple(
+            ChaCha20Poly1305(HKDFExpand(SHA256(), length=32, info=info).derive(key))
+            for key in self._keys
+        )
 
 
 def _nonce(head: bytes) -> bytes:

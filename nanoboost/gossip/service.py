@@ -9,21 +9,23 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, maybeDeferred, succeed
+from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.internet.error import CannotListenError, InvalidAddressError, MessageLengthError
-from twisted.internet.protocol import DatagramProtocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from nanoboost.config import GossipTiming
 from nanoboost.core import Woke
 from nanoboost.errors import RemoteError, UserError
+from nanoboost.gossip.discovery import Discovery, Ear, beacon_seal
 from nanoboost.gossip.effects import (
     Answered,
     AskStream,
+    DatagramsLost,
     Effect,
     Event,
     Hinted,
+    Isolation,
     JoinAsked,
     LeaveAsked,
     LeaveFinished,
@@ -33,9 +35,11 @@ from nanoboost.gossip.effects import (
     SaveGeneration,
     SendDatagram,
     SyncAsked,
+    TwinFound,
     Unanswered,
 )
 from nanoboost.gossip.members import (
+    BOOT_BYTES,
     GENERATION_MAX,
     Description,
     Incarnation,
@@ -44,8 +48,8 @@ from nanoboost.gossip.members import (
     State,
 )
 from nanoboost.gossip.messages import DATAGRAMS, StreamPing, StreamPong, Sync, Synced
-from nanoboost.gossip.seal import BOOT_BYTES, Seal
-from nanoboost.gossip.swim import Swim
+from nanoboost.gossip.seal import BEACON_MAGIC, Seal
+from nanoboost.gossip.swim import SYNC_TIMEOUT_S, Swim
 from nanoboost.ids import Address, NodeId
 from nanoboost.net.dial import NobodyThere
 from nanoboost.net.pump import Pump
@@ -63,24 +67,12 @@ cut in the whole house everybody was somebody's dead."""
 Ask = Callable[[Address, Any, float], "Deferred[tuple[NodeId, Any]]"]
 
 
-class _Port(DatagramProtocol):
-    """The UDP port; `received` gets each datagram and where it came from."""
-
-    noisy = False
-
-    def __init__(self, received: Callable[[bytes, Address], None]) -> None:
-        self._received = received
-
-    def datagramReceived(self, datagram: bytes, addr: Any) -> None:
-        """Twisted's name for it."""
-        self._received(datagram, Address(addr[0], addr[1]))
-
-
 class Gossip(Service):
     """This node's part in membership.
 
-    `ask` is the mesh's; `member_changed` hears of every change of another member; `crashed` hears
-    that an invariant is broken, or the disk is.
+    `ask` is the mesh's; `member_changed` hears of every change of another member; `twin_found`
+    hears where another process has this node's identity and had it before; `crashed` hears that an
+    invariant is broken, or the disk is.
     """
 
     _log = Logger()
@@ -94,6 +86,7 @@ class Gossip(Service):
         runtime: Runtime,
         ask: Ask,
         member_changed: Callable[[MemberEvent], None],
+        twin_found: Callable[[Address], None],
         crashed: Callable[[Failure], None],
     ) -> None:
         self._me = me
@@ -103,24 +96,40 @@ class Gossip(Service):
         self._runtime = runtime
         self._ask = ask
         self._member_changed = member_changed
+        self._twin_found = twin_found
         self._crashed = crashed
         stored = dict(runtime.store.load(PREFIX))
         self._generation = min(GENERATION_MAX, int(stored.get(GENERATION_KEY, b"0")) + 1)
         self._peers = _decoded(stored.get(PEERS_KEY))
         self._peers_saved = self._peers
         self._saving_peers = False
-        boot = runtime.rng(f"gossip boot {self._generation}").randbytes(BOOT_BYTES)
-        self.seal = Seal(runtime.security.datagram_key(), runtime.security.cluster, boot)
+        self._is_looking = False
+        self._boot = runtime.rng(f"gossip boot {self._generation}").randbytes(BOOT_BYTES)
+        beacon_boot = runtime.rng(f"beacon boot {self._generation}").randbytes(BOOT_BYTES)
+        key, *also = runtime.security.datagram_keys()
+        self.seal = Seal(key, runtime.security.cluster, self._boot, also=tuple(also))
+        self._discovery = Discovery(
+            me,
+            name,
+            runtime,
+            beacon_seal(runtime.security, beacon_boot),
+            self._is_live,
+            self._send,
+            self._visit,
+            self._fail,
+        )
         self.unreadable = 0
         """Datagrams of members that we do not understand: of another version, perhaps."""
         self.unsent = 0
         """Datagrams that this machine's network refused to send."""
         self._description: Description | None = None
+        self._listen_host = ""
         self._port: Any = None
         self._swim: Swim | None = None
         self._pump: Pump[Event, Effect] | None = None
         self._seeds: tuple[Address, ...] = ()
         self._asked: dict[int, Deferred[Any]] = {}
+        self._visits = 0
         self._leaving: list[Deferred[None]] = []
         self._ended = False
 
@@ -132,13 +141,14 @@ class Gossip(Service):
         Raises `UserError` if that cannot be.
         """
         try:
-            self._description = Description(self._own_name, address, self._meta)
+            self._description = Description(self._own_name, address, self._meta, self._boot)
         except ValueError as error:
             raise UserError(
                 f"{address} cannot be this node's address ({error}): give the IP address by which "
                 "other nodes reach it with --advertise"
             ) from None
-        port = _Port(self._datagram)
+        self._listen_host = listen_host
+        port = Ear(self._datagram)
         try:
             self._port = self._runtime.reactor.listenUDP(address.port, port, interface=listen_host)
         except CannotListenError as error:
@@ -165,6 +175,7 @@ class Gossip(Service):
         self._swim = Swim(own, self._timing, rng, now)
         self._pump = Pump(self._swim, self._runtime.reactor, self._perform, self._fail)
         self._pump.start()
+        self._discovery.start(self._description.address, self._listen_host)
         self.join(self._seeds)
 
     def stopService(self) -> "Deferred[None]":
@@ -180,7 +191,10 @@ class Gossip(Service):
             question.cancel()
         self._left()
         port, self._port = self._port, None
-        return succeed(None) if port is None else maybeDeferred(port.stopListening)
+        ends = [self._discovery.stop()]
+        if port is not None:
+            ends.append(maybeDeferred(port.stopListening))
+        return DeferredList(ends, consumeErrors=True).addCallback(lambda _: None)
 
     def _fail(self, failure: Failure) -> None:
         if not self._ended:
@@ -214,6 +228,11 @@ class Gossip(Service):
         self._feed(LeaveAsked())
         return said
 
+    def rekey(self, key: bytes, *also: bytes) -> None:
+        """Seal with `key` from now on; open what it or one of `also` has sealed."""
+        self.seal.rekey(key, *also)
+        self._discovery.seal.rekey(key, *also)
+
     def hint(self, node: NodeId) -> None:
         """There is reason to think that `node` is gone: look now."""
         self._feed(Hinted(node))
@@ -246,6 +265,9 @@ class Gossip(Service):
     def _datagram(self, datagram: bytes, source: Address) -> None:
         if self._swim is None or self._ended:
             return
+        if datagram.startswith(BEACON_MAGIC):
+            self._discovery.heard(datagram, source)
+            return
         message = self.seal.open(datagram)
         if message is None:
             return
@@ -267,9 +289,37 @@ class Gossip(Service):
                 self._runtime.store.commit([key]).addErrback(self._fail)
             case LeaveFinished():
                 self._left()
+            case TwinFound(address):
+                self._twin_found(address)
+            case Isolation(is_so):
+                told = (
+                    "this node hears nobody: is its cable in?"
+                    if is_so
+                    else "others are heard again"
+                )
+                self._log.warn("{told}", event="isolation", told=told, is_so=is_so)
+            case DatagramsLost(member):
+                self._log.warn(
+                    "{name} ({node}) answers over TCP and to no datagram: does a firewall, there "
+                    "or here, stop UDP port {port}?",
+                    event="datagrams_lost",
+                    name=member.name,
+                    node=member.node,
+                    port=member.address.port,
+                )
             case _:
                 self._member_changed(effect)
-                self._remember_peers()
+                if not self._is_looking:
+                    self._is_looking = True
+                    self._runtime.reactor.callLater(0, self._look_around)
+
+    def _look_around(self) -> None:
+        """See who is there; once a turn, or a crowd that joins would cost its square."""
+        self._is_looking = False
+        if not self._ended:
+            self._remember_peers()
+            others = sum(each.state.is_live for each in self.members) - 1
+            self._discovery.company_changed(max(0, others))
 
     def _send(self, datagram: bytes, address: Address) -> None:
         if self._port is None:
@@ -297,6 +347,16 @@ class Gossip(Service):
         question.addCallbacks(answered, failed).addErrback(self._fail)
         if question.called:
             self._asked.pop(ticket, None)
+
+    def _visit(self, address: Address) -> None:
+        """The beacon has found somebody: exchange tables.  (The core's tickets are positive.)"""
+        if self._swim is not None and not self._ended and not self._has_left():
+            self._visits += 1
+            question = Sync(self._swim.rows())
+            self._ask_stream(AskStream(-self._visits, address, question, SYNC_TIMEOUT_S))
+
+    def _is_live(self, node: NodeId) -> bool:
+        return any(each.node == node and each.state.is_live for each in self.members)
 
     def _has_left(self) -> bool:
         return any(member.node == self._me and not member.state.is_live for member in self.members)

@@ -4,6 +4,7 @@
 updated, suspected, down, left.  Claims about oneself are refuted instead.
 """
 
+from math import inf
 from random import Random
 
 from attrs import evolve
@@ -11,35 +12,32 @@ from attrs import evolve
 from nanoboost.config import GossipTiming
 from nanoboost.gossip.effects import (
     Effect,
-    MemberDown,
-    MemberLeft,
-    MemberSuspected,
-    MemberUp,
-    MemberUpdated,
+    Isolation,
     SaveGeneration,
 )
 from nanoboost.gossip.health import LocalHealth
+from nanoboost.gossip.lifecycle import announcements, is_return
 from nanoboost.gossip.members import (
     NOBODY,
+    Description,
     Member,
     Meta,
     Record,
-    Ring,
     Rumor,
     State,
-    Table,
     Verdict,
     decide,
     refuted,
 )
 from nanoboost.gossip.messages import RUMOR_BYTES_MAX, STREAM_BYTES_MAX, Header, within
-from nanoboost.gossip.rumors import Rumors
-from nanoboost.gossip.suspicion import Suspicion, bounds
-from nanoboost.ids import NodeId
+from nanoboost.gossip.rumors import Rumors, transmit_limit
+from nanoboost.gossip.suspicion import CONDEMNED_SHARE, Refutations, Suspicion, Suspicions, bounds
+from nanoboost.gossip.table import Ring, Table
+from nanoboost.ids import Address, NodeId
 
 ACCUSED_GAP_S = 10.0
 """A peer is told at most this often that it is held dead, or two would tell each other for ever."""
-_ORDER_OF_ROWS = {State.ALIVE: 0, State.SUSPECT: 0, State.LEFT: 1, State.DEAD: 2}
+ISOLATED_MIN = 3
 
 
 class View:
@@ -51,14 +49,23 @@ class View:
         self._rng = rng
         self._outbox = outbox
         self._table = Table()
-        self._suspicion_by_node: dict[NodeId, Suspicion] = {}
+        self._grace_s = CONDEMNED_SHARE * timing.probe_interval_s
+        self._suspicions = Suspicions(self._grace_s if timing.own_rules else 0.0)
+        self._refutations = Refutations()
         self._accusations = 0
+        self._isolated_until: float | None = None
         self._reproached_at: dict[NodeId, float] = {}
         self.ring = Ring(rng)
         self.rumors = Rumors(me.node)
-        self.health = LocalHealth()
+        self.health = LocalHealth(timing.health_max)
         self.risen: NodeId | None = None
         """A member that was held dead or gone and is there again: it has seen other things."""
+        self.doubtful: list[NodeId] = []
+        """Of whom somebody else may know better than we: they are to be asked at once."""
+        self.to_call: list[NodeId] = []
+        """Who is about to be held dead, and to be told so."""
+        self.twin_address: Address | None = None
+        """Where somebody else says that it is this node."""
         own = Record(me.node, me.incarnation, State.ALIVE, me.since, me.description)
         self._table.put(own)
         self.rumors.add(own.claim(me.node))
@@ -82,6 +89,11 @@ class View:
         """How many members are there, this node and the suspected included."""
         return max(1, self._table.live_count)
 
+    @property
+    def is_isolated(self) -> bool:
+        """Whether this node is the one that is cut off, rather than all others dead."""
+        return self._isolated_until is not None
+
     def get(self, node: NodeId) -> Record | None:
         """What is held of `node`."""
         return self._table.get(node)
@@ -93,7 +105,9 @@ class View:
 
     def others(self) -> list[Member]:
         """The live members but this one."""
-        return [member for member in self._table.live() if member.node != self._me]
+        live = (record for record in self._table if record.state.is_live)
+        members = (record.member() for record in live if record.node != self._me)
+        return [member for member in members if member is not None]
 
     def live_member(self, node: NodeId) -> Member | None:
         """`node`, if it is another one and live."""
@@ -108,24 +122,43 @@ class View:
         return record.member() if record is not None and record.state is State.DEAD else None
 
     def some_dead(self) -> Member | None:
-        """One of the remembered dead, at random."""
-        dead = [member for member in self.members() if member.state is State.DEAD]
-        return self._rng.choice(dead) if dead else None
+        """One of the remembered dead; see `Table`."""
+        dead = self._table.some_dead(self._rng)
+        return None if dead is None else dead.member()
 
-    def rows(self) -> tuple[Rumor, ...]:
-        """The whole table, live members first, within what one frame carries."""
-        records = sorted(self._table, key=lambda record: _ORDER_OF_ROWS[record.state])
-        rows = [record.claim(self._me, described=True) for record in records]
+    def has_gone(self) -> bool:
+        """Whether somebody is remembered who is not there."""
+        return bool(self._table.gone)
+
+    def rows(self, now: float) -> tuple[Rumor, ...]:
+        """The whole table, live members first, within what one frame carries.
+
+        An end is told for half the time that it is remembered, or tables would remind one another
+        of it for ever.
+        """
+        live = [record for record in self._table if record.state.is_live]
+        gone = [each for each in self._table.gone if now - each.since <= self._memory_s(each) / 2]
+        gone.sort(key=lambda record: record.state is State.DEAD)
+        rows = [each.claim(self._accuser(each), described=True) for each in (*live, *gone)]
         return within(rows, STREAM_BYTES_MAX)
 
+    def _accuser(self, record: Record) -> NodeId:
+        """Whose word a row of our table passes on.  Of a suspicion not our own, or each table in
+        which it has come to lie would count as one more accuser."""
+        suspected = record.state is State.SUSPECT
+        return self._suspicions.accuser(record.node) if suspected else self._me
+
     def tell(self, receiver: NodeId | None, first: Rumor | None = None) -> tuple[Rumor, ...]:
-        """The rumors for a datagram to `receiver`; what is held against it comes first, so that it
-        can refute (Lifeguard's buddy system)."""
-        held = None if receiver is None else self._table.get(receiver)
-        if first is None and held is not None and held.state is not State.ALIVE:
-            first = held.claim(self._me)
-        mult = self._timing.retransmit_mult
-        return self.rumors.take(RUMOR_BYTES_MAX, self.live_count, mult, first)
+        """The rumors for a datagram to `receiver`; first what is held against it, so that it can
+        refute (Lifeguard's buddy system)."""
+        if first is None and receiver is not None and self._timing.buddy:
+            held = self._table.get(receiver)
+            if held is not None and held.state is not State.ALIVE:
+                first = held.claim(self._me)
+        if not self.rumors:
+            return () if first is None else (first,)
+        limit = transmit_limit(self._timing, self.live_count)
+        return self.rumors.take(RUMOR_BYTES_MAX, limit, first)
 
     # --- claims ----------------------------------------------------------------------------------
 
@@ -137,9 +170,13 @@ class View:
         record = self._table.get(claim.node)
         verdict = decide(None if record is None else record.known, claim.kind, claim.incarnation)
         if verdict is Verdict.ADOPT:
-            self._adopt(now, record, claim)
+            is_live = record is not None and record.state.is_live
+            if claim.kind is State.DEAD and is_live and self._timing.own_rules:
+                self._doubt(now, record, claim)
+            else:
+                self._adopt(now, record, claim)
         elif verdict is Verdict.CONFIRM:
-            if self._suspicion_by_node[claim.node].confirm(claim.accuser):
+            if self._suspicions.confirm(claim.node, claim.accuser):
                 self.rumors.add(evolve(claim, description=None))
         elif verdict is Verdict.RETELL:
             # As a suspicion: if the two halves of a network have just met again, it is alive.
@@ -159,6 +196,9 @@ class View:
             record = self._table.get(row.node)
             if row.node == self._me:
                 self._refute(row)
+            elif record is not None and record.known == (row.kind, row.incarnation):
+                if row.kind is State.SUSPECT:
+                    self.believe(now, row)
             elif row.kind.is_live:
                 if row.description is not None:
                     # A rumor has it from here on, so that it spreads as fast as any.
@@ -167,35 +207,60 @@ class View:
                         self.believe(now, alive)
                 if row.kind is State.SUSPECT:
                     self.believe(now, row)
-            elif row.kind is State.DEAD and record is not None and record.state.is_live:
+            elif record is None:
+                self._bury(now, row, is_hearsay=True)
+            elif row.kind is State.DEAD and record.state.is_live:
                 self.believe(now, evolve(row, kind=State.SUSPECT))
             else:
                 self.believe(now, row)
 
-    def accuse(self, now: float, node: NodeId, *, refused: bool) -> None:
-        """An own probe of `node` has failed; `refused`: its host says that no process is there."""
+    def accuse(self, now: float, node: NodeId, *, refused: bool) -> bool:
+        """An own probe of `node` has failed; `refused`: its host says that no process is there.
+        Whether it is suspected from now on."""
         record = self._table.get(node)
         if record is None or not record.state.is_live or not self.own.state.is_live:
-            return
-        if node not in self._suspicion_by_node:
+            return False
+        is_new = node not in self._suspicions
+        if is_new and not refused and self._timing.own_rules:
             # Whoever misses many at once is more likely to be cut off himself.
+            if self._isolated_until is not None and now < self._isolated_until:
+                return False
             if self._accusations >= 2 + self.live_count // 10:
-                return
+                return False
             self._accusations += 1
         self.believe(now, Rumor(State.SUSPECT, node, record.incarnation, self._me))
-        if refused and node in self._suspicion_by_node:
-            self._suspicion_by_node[node].condemn()
+        if refused and node in self._suspicions:
+            self._suspicions.condemn(node, self._grace_s)
+        if self._timing.own_rules:
+            self._question_oneself(now)
+        return is_new
+
+    def _question_oneself(self, now: float) -> None:
+        """If nobody shares most of our suspicions, we are the odd one out."""
+        mine = self._suspicions.resting_on(self._me)
+        is_odd = len(mine) >= ISOLATED_MIN and 2 * len(mine) >= self.live_count
+        if is_odd and self._isolated_until is None:
+            self._isolated_until = now + bounds(self._timing, self.live_count).max_s
+            self._suspicions.begin_anew(now, mine)
+            self.health.adjust(self._timing.health_max)
+            self._outbox.append(Isolation(True))
+
+    def heard(self, now: float) -> None:
+        """Another member has spoken: we are not cut off (any more)."""
+        if self._isolated_until is not None:
+            self._isolated_until = None
+            self._suspicions.begin_anew(now, self._suspicions.resting_on(self._me))
+            self._outbox.append(Isolation(False))
 
     def reproach(self, now: float, header: Header) -> Record | None:
         """What is held against the sender of `header`, if it is to be told: as suspected, dead or
         gone it cannot know, and its own rumors may never say."""
         record = self._table.get(header.sender)
-        if record is None or record.state is State.ALIVE:
+        if record is None or record.state is State.ALIVE or not self._timing.own_rules:
             return None
         if header.incarnation > record.incarnation:
             return None  # it has refuted already; its rumor is on the way
-        told = self._reproached_at.get(header.sender)
-        if told is not None and now - told < ACCUSED_GAP_S:
+        if now - self._reproached_at.get(header.sender, -inf) < ACCUSED_GAP_S:
             return None
         self._reproached_at[header.sender] = now
         return record
@@ -204,65 +269,79 @@ class View:
 
     def deadline(self) -> float | None:
         """When the next suspicion ends."""
-        return min((each.deadline for each in self._suspicion_by_node.values()), default=None)
+        return self._suspicions.deadline
 
     def expire(self, now: float) -> None:
-        """Hold dead whose time to refute is over."""
-        for node, suspicion in list(self._suspicion_by_node.items()):
-            if suspicion.deadline <= now:
-                record = self._table.get(node)
-                assert record is not None
-                assert record.state is State.SUSPECT
-                self._adopt(now, record, Rumor(State.DEAD, node, record.incarnation, self._me))
+        """Hold dead whose time to refute is over; call those of whom it nearly is."""
+        self.to_call += self._suspicions.to_ask(now)
+        for node in self._suspicions.ended(now):
+            record = self._table.get(node)
+            assert record is not None
+            assert record.state is State.SUSPECT
+            self._adopt(now, record, Rumor(State.DEAD, node, record.incarnation, self._me))
 
     def forgive(self, seconds: float) -> None:
-        """This process did not run for so long: whoever refuted meanwhile could not be heard."""
-        for suspicion in self._suspicion_by_node.values():
-            suspicion.shift(seconds)
+        """This process did not run for so long: whoever refuted meanwhile could not be heard, and
+        gets a probe interval to do it again."""
+        self._suspicions.shift(seconds + self._timing.probe_interval_s)
 
     def round(self, now: float) -> list[Member]:
         """A new probe round: own accusations count anew, and the long gone are forgotten.  Returns
         those of them who went without a goodbye."""
         self._accusations = 0
-        self._reproached_at = {
-            node: at for node, at in self._reproached_at.items() if now - at < ACCUSED_GAP_S
-        }
-        memory = {
-            State.DEAD: self._timing.dead_memory_s,
-            State.LEFT: self._timing.left_memory_s,
-        }
+        if self._reproached_at:
+            self._reproached_at = {
+                node: at for node, at in self._reproached_at.items() if now - at < ACCUSED_GAP_S
+            }
+        for node in self._refutations.calmed(now):
+            record = self._table.get(node)
+            if record is not None and record.is_unstable:
+                self._table.put(calm := evolve(record, is_unstable=False))
+                if calm.state is State.ALIVE:
+                    self._outbox += announcements(record, calm)
+        old = [each for each in self._table.gone if now - each.since > self._memory_s(each)]
         lost = []
-        for record in self._table:
-            limit = memory.get(record.state)
-            if limit is not None and record.node != self._me and now - record.since > limit:
+        for record in old:
+            if record.node != self._me:
                 self._table.forget(record.node)
                 member = record.member()
                 if member is not None and member.state is State.DEAD:
                     lost.append(member)
         return lost
 
+    def _memory_s(self, record: Record) -> float:
+        left = record.state is State.LEFT
+        return self._timing.left_memory_s if left else self._timing.dead_memory_s
+
     # --- oneself ---------------------------------------------------------------------------------
 
-    def describe(self, meta: Meta) -> None:
+    def describe(self, meta: Meta | None = None, address: Address | None = None) -> None:
         """Say something new about this machine."""
-        description = self.own.description
-        assert description is not None
-        changed = evolve(description, meta=meta)
-        self._speak(evolve(self.own, incarnation=self.own.incarnation.next(), description=changed))
+        told = self.own.description
+        assert told is not None
+        new = Description(told.name, address or told.address, meta or told.meta, told.boot)
+        if new != told:
+            incarnation = self.own.incarnation.next()
+            self._speak(evolve(self.own, incarnation=incarnation, description=new))
 
     def leave(self, now: float) -> None:
         """Say goodbye."""
         self._speak(evolve(self.own, state=State.LEFT, since=now))
 
     def _refute(self, claim: Rumor) -> None:
-        if not self.own.state.is_live:
+        own = self.own
+        told, mine = claim.description, own.description
+        if told is not None and mine is not None and told.boot != mine.boot:
+            if told.address != mine.address:
+                self.twin_address = told.address
+        if not own.state.is_live:
             return  # we are leaving; there is nothing to refute
-        raised = refuted(self.own, claim)
+        raised = refuted(own, claim)
         if raised is None:
             return
         if claim.kind is not State.ALIVE:
             self.health.adjust(+1)
-        if raised.incarnation.generation > self.own.incarnation.generation:
+        if raised.incarnation.generation > own.incarnation.generation:
             self._outbox.append(SaveGeneration(raised.incarnation.generation))
         self._speak(raised)
 
@@ -272,50 +351,50 @@ class View:
 
     # --- others ----------------------------------------------------------------------------------
 
+    def _doubt(self, now: float, record: Record | None, claim: Rumor) -> None:
+        """Somebody holds dead whom nobody has suspected here, or only just: perhaps halves of a
+        network have met.  The member is asked at once, and has little time."""
+        if record is None or record.known != (State.SUSPECT, claim.incarnation):
+            self._adopt(now, record, evolve(claim, kind=State.SUSPECT, description=None))
+            self.doubtful.append(claim.node)
+        if claim.node in self._suspicions:
+            self._suspicions.condemn(claim.node, self._grace_s)
+            self.expire(now)
+
     def _adopt(self, now: float, old: Record | None, claim: Rumor) -> None:
         known = None if old is None else old.description
         description = claim.description if claim.kind is State.ALIVE else known
         if description is None and claim.kind.is_live:
             return  # we could not reach it; an exchange of tables will bring the description
         since = old.since if old is not None and old.state is claim.kind else now
-        new = Record(claim.node, claim.incarnation, claim.kind, since, description)
+        patience = self._refutations.patience(now, old, claim) if self._timing.own_rules else 1
+        there = None if description is None else self._table.at(description.address)
+        new = Record(claim.node, claim.incarnation, claim.kind, since, description, patience > 1)
+        if claim.kind is State.ALIVE:
+            new.keep(claim)
         if not self._table.put(new):
             return
-        self._suspicion_by_node.pop(claim.node, None)
+        self._suspicions.end(claim.node)
         if claim.kind is State.SUSPECT:
-            limits = bounds(self._timing, self.live_count)
-            self._suspicion_by_node[claim.node] = Suspicion(now, claim.accuser, limits)
+            limits = bounds(self._timing, self.live_count, patience)
+            self._suspicions.begin(claim.node, Suspicion(now, claim.accuser, limits))
         if claim.kind.is_live:
             self.ring.add(claim.node)
         else:
             self.ring.remove(claim.node)
-        self.rumors.add(claim if claim.kind is State.ALIVE else evolve(claim, description=None))
-        self._announce(old, new)
+        if claim.kind is State.ALIVE and there not in (None, claim.node):
+            assert there is not None
+            self.doubtful.append(there)  # two cannot listen at one address
+        bare = claim.kind is State.ALIVE or claim.description is None
+        self.rumors.add(claim if bare else evolve(claim, description=None))
+        self._outbox += announcements(old, new)
+        if is_return(old, new) and description is not None and self._timing.own_rules:
+            self.risen = claim.node
 
-    def _announce(self, old: Record | None, new: Record) -> None:
-        member = new.member()
-        if member is None:
-            return
-        was_live = old is not None and old.state.is_live
-        before = old.member() if was_live and old is not None else None
-        if before is not None and new.incarnation.generation > before.incarnation.generation:
-            # It died and was started again before anybody missed it; what it ran is gone.
-            self._outbox.append(MemberDown(evolve(before, state=State.DEAD, since=new.since)))
-            was_live = False
-        if member.state is State.DEAD:
-            if was_live:
-                self._outbox.append(MemberDown(member))
-        elif member.state is State.LEFT:
-            self._outbox.append(MemberLeft(member))
-        elif not was_live:
-            self._outbox.append(MemberUp(member))
-            if before is None and old is not None:
-                self.risen = member.node
-        elif member.state is State.ALIVE:
-            self._outbox.append(MemberUpdated(member))
-        else:  # also with a newer incarnation: the room above holds the same record as this one
-            self._outbox.append(MemberSuspected(member))
-
-    def _bury(self, now: float, claim: Rumor) -> None:
-        """Remember the end of somebody unknown, so that older news does not bring it to life."""
-        self._table.put(Record(claim.node, claim.incarnation, claim.kind, now, claim.description))
+    def _bury(self, now: float, claim: Rumor, *, is_hearsay: bool = False) -> None:
+        """Remember the end of somebody unknown, so that older news does not bring it to life; of
+        hearsay only for as long as nothing is told on."""
+        gone = Record(claim.node, claim.incarnation, claim.kind, now, claim.description)
+        if is_hearsay:
+            gone = evolve(gone, since=now - self._memory_s(gone) / 2 - 1e-6)
+        self._table.put(gone)

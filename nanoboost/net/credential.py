@@ -1,11 +1,16 @@
 """The cluster's credential: one file that makes its holder a member.
 
-PEM: a P-256 private key (PKCS#8), its self-signed certificate, then any number of further
-certificates that are accepted too (while a new credential is brought in).  **Whoever can read the
-file is the cluster**, so it is only used if nobody else can; dates in it are not looked at, because
-a Pi without a clock battery boots in 1970.
+PEM: a P-256 private key (PKCS#8) and its self-signed certificate; while the key is changed a second
+pair, which is accepted but not used; then any number of further certificates that are accepted too.
+**Whoever can read the file is the cluster**, so it is only used if nobody else can; dates in it are
+not looked at, because a Pi without a clock battery boots in 1970.
+
+A cluster keeps its id when its key is changed: the later certificates name it.  The change goes in
+steps (`with_successor`, `promoted`, `settled`), each taken by all nodes before the next; any two
+nodes that are at most one step apart understand each other.
 """
 
+import contextlib
 import os
 import re
 import shlex
@@ -23,6 +28,7 @@ from cryptography.x509.oid import NameOID
 from nanoboost.errors import UserError
 
 FILE_BYTES_MAX = 64 << 10
+IDENTITIES_MAX = 2
 DATAGRAM_INFO = b"nanoboost gossip v1"
 COMMON_NAME = "nanoboost-cluster"
 VALID_FROM = datetime(2000, 1, 1, tzinfo=UTC)
@@ -33,18 +39,29 @@ _BLOCK = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----.+?-----END \1-----", re.DOTA
 
 
 @frozen(eq=False)
-class Credential:
-    """What the file holds.  `accepted` are the SHA-256 of the certificates that may connect, the
-    own one among them."""
+class Identity:
+    """A private key and the certificate that names it."""
 
     private_key: ec.EllipticCurvePrivateKey = field(repr=False)
     certificate: x509.Certificate = field(repr=False)
-    accepted: frozenset[bytes] = field(repr=False)
+
+    @property
+    def fingerprint(self) -> bytes:
+        """The certificate's SHA-256."""
+        return self.certificate.fingerprint(hashes.SHA256())
 
     @property
     def cluster(self) -> str:
-        """The cluster's id: the first 16 hexadecimal digits of the own certificate's SHA-256."""
-        return self.certificate.fingerprint(hashes.SHA256()).hex()[:16]
+        """The id of the cluster it belongs to: the one that its certificate names, or the first 16
+        hexadecimal digits of its fingerprint."""
+        named = self.certificate.subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)
+        return str(named[0].value) if named else self.fingerprint.hex()[:16]
+
+    @property
+    def generation(self) -> int:
+        """How many keys the cluster has had, this one included."""
+        told = self.certificate.subject.get_attributes_for_oid(NameOID.ORGANIZATIONAL_UNIT_NAME)
+        return int(told[0].value) if told else 1
 
     def datagram_key(self) -> bytes:
         """32 secret bytes for datagrams: HKDF-SHA256 (RFC 5869) of the private scalar.
@@ -55,6 +72,94 @@ class Credential:
         derivation = HKDF(hashes.SHA256(), length=32, salt=None, info=DATAGRAM_INFO)
         return derivation.derive(scalar)
 
+    def pem(self) -> bytes:
+        """As it stands in the file."""
+        return self.private_key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        ) + self.certificate.public_bytes(serialization.Encoding.PEM)
+
+
+@frozen(eq=False)
+class Credential:
+    """What the file at `path` holds.  The first identity is used, the other is accepted; `accepted`
+    are the SHA-256 of all certificates that may connect."""
+
+    path: str
+    identities: tuple[Identity, ...] = field(repr=False)
+    accepted: frozenset[bytes] = field(repr=False)
+
+    @property
+    def private_key(self) -> ec.EllipticCurvePrivateKey:
+        """The one in use."""
+        return self.identities[0].private_key
+
+    @property
+    def certificate(self) -> x509.Certificate:
+        """The one in use."""
+        return self.identities[0].certificate
+
+    @property
+    def cluster(self) -> str:
+        """The cluster's id: 16 hexadecimal digits."""
+        return self.identities[0].cluster
+
+    @property
+    def fingerprints(self) -> tuple[str, ...]:
+        """The identities, as people compare them: the one in use first."""
+        return tuple(each.fingerprint.hex()[:16] for each in self.identities)
+
+    def datagram_keys(self) -> tuple[bytes, ...]:
+        """The secrets for datagrams: the first seals, all open."""
+        return tuple(each.datagram_key() for each in self.identities)
+
+    def pem(self) -> bytes:
+        """As it is written to the file."""
+        return b"".join(each.pem() for each in self.identities)
+
+    # --- changing the key ------------------------------------------------------------------------
+
+    def with_successor(self) -> "Credential":
+        """The first step: a new identity is accepted, too."""
+        old = self.identities[0]
+        key = ec.generate_private_key(ec.SECP256R1())
+        return self._of(old, Identity(key, _self_signed(key, self.cluster, old.generation + 1)))
+
+    @property
+    def is_to_be_promoted(self) -> bool:
+        """Whether the first step is taken, and the second is not."""
+        first, *second = self.identities
+        return bool(second) and first.generation < second[0].generation
+
+    def promoted(self) -> "Credential":
+        """The second step: the new identity is used, the old one still accepted."""
+        old, new = self.identities
+        return self._of(new, old)
+
+    def settled(self) -> "Credential":
+        """The last step: only the identity in use is accepted."""
+        return self._of(self.identities[0])
+
+    def _of(self, *identities: Identity) -> "Credential":
+        return Credential(self.path, identities, frozenset(each.fingerprint for each in identities))
+
+    def next(self, pem: bytes) -> "Credential":
+        """The credential in `pem`, to be used instead of this one.
+
+        Raises `UserError` unless nodes that use this one and nodes that use that one understand
+        each other: otherwise a step has been left out.
+        """
+        new = _parse(self.path, pem)
+        if new.cluster != self.cluster:
+            raise UserError(f"the new credential is of cluster {new.cluster}, not {self.cluster}")
+        if (
+            self.identities[0].fingerprint not in new.accepted
+            or new.identities[0].fingerprint not in self.accepted
+        ):
+            raise UserError("the new credential is more than one step away from the one in use")
+        return new
+
 
 def create(path: str) -> Credential:
     """Make the credential of a new cluster in the file `path`, readable by its owner only.
@@ -62,12 +167,7 @@ def create(path: str) -> Credential:
     Never overwrites: raises `UserError` if anything is there, or if it cannot be written.
     """
     key = ec.generate_private_key(ec.SECP256R1())
-    certificate = _self_signed(key)
-    pem = key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    ) + certificate.public_bytes(serialization.Encoding.PEM)
+    pem = Identity(key, _self_signed(key)).pem()
     directory = os.path.dirname(os.path.abspath(path))
     try:
         os.makedirs(directory, mode=0o700, exist_ok=True)
@@ -83,10 +183,7 @@ def create(path: str) -> Credential:
     except OSError as error:
         raise UserError(f"{path} cannot be written: {error.strerror}") from None
     try:
-        with os.fdopen(fd, "wb") as file:
-            file.write(pem)
-            file.flush()
-            os.fsync(file.fileno())
+        _write(fd, pem)
         _sync_directory(directory)
     except OSError as error:
         os.unlink(path)  # half a credential would be in the way of the next attempt
@@ -94,13 +191,45 @@ def create(path: str) -> Credential:
     return load(path)
 
 
+def replace(credential: Credential) -> None:
+    """Write the credential over the file it came from, whole or not at all.  Raises `UserError`.
+
+    Blocks for a sync of the disk.
+    """
+    path, made = credential.path, f"{credential.path}.new"
+    try:
+        found = os.stat(path)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(made)  # of an attempt that the power cut short
+        fd = os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        if os.fstat(fd).st_uid != found.st_uid:
+            os.fchown(fd, found.st_uid, found.st_gid)
+        _write(fd, credential.pem())
+        os.rename(made, path)
+        _sync_directory(os.path.dirname(os.path.abspath(path)))
+    except OSError as error:
+        raise UserError(
+            f"{path} cannot be written ({error.strerror}): give it and its directory to the user "
+            f"of the node (uid {os.getuid()})"
+        ) from None
+
+
 def load(path: str) -> Credential:
     """Read the credential in `path`; raises `UserError` naming the finding and its repair."""
     return _parse(path, _read(path))
 
 
-def _self_signed(key: ec.EllipticCurvePrivateKey) -> x509.Certificate:
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, COMMON_NAME)])
+def _self_signed(
+    key: ec.EllipticCurvePrivateKey, cluster: str = "", generation: int = 1
+) -> x509.Certificate:
+    """A certificate of `key`; one that does not found a cluster names the one it belongs to."""
+    attributes = [x509.NameAttribute(NameOID.COMMON_NAME, COMMON_NAME)]
+    if cluster:
+        attributes += [
+            x509.NameAttribute(NameOID.ORGANIZATION_NAME, cluster),
+            x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, str(generation)),
+        ]
+    name = x509.Name(attributes)
     return (
         x509.CertificateBuilder()
         .subject_name(name)
@@ -112,6 +241,13 @@ def _self_signed(key: ec.EllipticCurvePrivateKey) -> x509.Certificate:
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .sign(key, hashes.SHA256())
     )
+
+
+def _write(fd: int, data: bytes) -> None:
+    with os.fdopen(fd, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _sync_directory(directory: str) -> None:
@@ -171,19 +307,25 @@ def _parse(path: str, data: bytes) -> Credential:
     blocks = [(match[1], match[0]) for match in _BLOCK.finditer(data)]
     keys = [block for label, block in blocks if label == b"PRIVATE KEY"]
     certificates = [block for label, block in blocks if label == b"CERTIFICATE"]
-    if len(keys) != 1 or not certificates:
+    if not 1 <= len(keys) <= IDENTITIES_MAX or len(certificates) < len(keys):
         finding = f"holds {len(keys)} private keys and {len(certificates)} certificates"
         _refuse(path, finding, f"one key and at least one certificate are needed, {copy}")
     try:
-        key = serialization.load_pem_private_key(keys[0], None)
+        loaded_keys = [serialization.load_pem_private_key(block, None) for block in keys]
         loaded = [x509.load_pem_x509_certificate(block) for block in certificates]
-        own_public = loaded[0].public_key()
+        publics = [each.public_key() for each in loaded[: len(keys)]]
     except Exception as error:  # cryptography raises several kinds, which differ by version
         _refuse(path, f"is damaged ({type(error).__name__})", copy)
-    if not isinstance(key, ec.EllipticCurvePrivateKey) or key.curve.name != "secp256r1":
-        _refuse(path, "holds a key that is not P-256", copy)
-    own_numbers = getattr(own_public, "public_numbers", lambda: None)()
-    if own_numbers != key.public_key().public_numbers():
-        _refuse(path, "holds a key that does not match the first certificate", copy)
+    identities = []
+    for place, key in enumerate(loaded_keys):
+        if not isinstance(key, ec.EllipticCurvePrivateKey) or key.curve.name != "secp256r1":
+            _refuse(path, "holds a key that is not P-256", copy)
+        numbers = getattr(publics[place], "public_numbers", lambda: None)()
+        if numbers != key.public_key().public_numbers():
+            which = ("first", "second")[place]
+            _refuse(path, f"holds a key that does not match the {which} certificate", copy)
+        identities.append(Identity(key, loaded[place]))
+    if len({each.cluster for each in identities}) > 1:
+        _refuse(path, "holds the keys of two clusters", copy)
     accepted = frozenset(each.fingerprint(hashes.SHA256()) for each in loaded)
-    return Credential(key, loaded[0], accepted)
+    return Credential(path, tuple(identities), accepted)

@@ -96,6 +96,13 @@ class Link:
         self._failures = 0
         self._connect()
 
+    def renew(self) -> None:
+        """Open another session, if there is one; what is said meanwhile waits for it."""
+        if self._session is not None:
+            self._disconnect()
+            self._lost = True
+            self._connect()
+
     def close(self) -> None:
         """End politely, for good."""
         self._stopped = True

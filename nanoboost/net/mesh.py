@@ -128,6 +128,14 @@ class Mesh(MultiService):
         if link is not None:
             link.close()
 
+    def renew(self) -> None:
+        """Make everybody prove anew who they are: what opened the sessions may count no more."""
+        sessions = list(self._end.sessions)
+        for link in self._links.values():
+            link.renew()
+        for session in sessions:
+            session.close()
+
     def send(self, node: NodeId, message: object) -> None:
         """Say `message` to `node`, once, unless it is lost: nothing tells whether it arrived.
 

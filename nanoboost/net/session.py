@@ -307,5 +307,8 @@ def why(reason: Failure) -> str:
     """A failure as one short line.  (OpenSSL's errors are lists of (library, function, reason).)"""
     arguments = getattr(reason.value, "args", ())
     if arguments and isinstance(arguments[0], list):
-        return "; ".join(str(each[-1]) for each in arguments[0]) or "TLS failed"
+        text = "; ".join(str(each[-1]) for each in arguments[0]) or "TLS failed"
+        if "certificate" in text or "unknown ca" in text:
+            text += " (another credential: copy cluster.pem from a node of the cluster)"
+        return text
     return " ".join(str(reason.value).split())[:200] or type(reason.value).__name__

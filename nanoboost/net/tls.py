@@ -5,6 +5,7 @@ mode.  Not Twisted's `CertificateOptions`: that looks at dates, which a Pi witho
 cannot, and at names, which mean nothing on a home network.
 """
 
+import contextlib
 import inspect
 from typing import Any
 
@@ -22,7 +23,8 @@ from twisted.internet.interfaces import (
 from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from zope.interface import implementer
 
-from nanoboost.net.credential import Credential
+from nanoboost.errors import UserError
+from nanoboost.net.credential import Credential, load, replace
 
 
 @implementer(IOpenSSLServerConnectionCreator, IOpenSSLClientConnectionCreator)
@@ -30,6 +32,10 @@ class _Connections:
     """Makes OpenSSL connections that prove the credential and ask for the same proof."""
 
     def __init__(self, credential: Credential) -> None:
+        self.use(credential)
+
+    def use(self, credential: Credential) -> None:
+        """Show this credential from now on, and accept what it accepts."""
         self._accepted = credential.accepted
         context = SSL.Context(SSL.TLS_METHOD)
         context.set_min_proto_version(SSL.TLS1_3_VERSION)
@@ -127,9 +133,32 @@ class PinnedTls:
         """The endpoint, connecting only to holders of the credential."""
         return _TlsClientEndpoint(endpoint, self)
 
-    def datagram_key(self) -> bytes:
-        """The 32 secret bytes from which datagram keys are derived."""
-        return self._credential.datagram_key()
+    def datagram_keys(self) -> tuple[bytes, ...]:
+        """The 32 secret bytes from which datagram keys are derived, of each key that counts."""
+        return self._credential.datagram_keys()
+
+    @property
+    def fingerprints(self) -> tuple[str, ...]:
+        """What may connect, the identity in use first."""
+        return self._credential.fingerprints
+
+    def rekey(self, pem: bytes) -> None:
+        """Use the credential in `pem` from now on, and after a restart.  Connections that exist
+        stay.  Raises `UserError`."""
+        new = self._credential.next(pem)
+        replace(new)
+        self._take(new)
+
+    def refresh(self) -> None:
+        """Use what the file holds now: another process may have changed the cluster's key."""
+        with contextlib.suppress(UserError):
+            found = load(self._credential.path)
+            if found.cluster == self.cluster and found.accepted != self._credential.accepted:
+                self._take(found)
+
+    def _take(self, credential: Credential) -> None:
+        self._credential = credential
+        self._connections.use(credential)
 
     def factory(self, inner: IProtocolFactory, *, is_client: bool) -> IProtocolFactory:
         """`inner`, its protocols wrapped in TLS."""

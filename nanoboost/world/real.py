@@ -21,8 +21,8 @@ from nanoboost.errors import LocalError, UserError
 from nanoboost.net.credential import Credential
 from nanoboost.net.tls import PinnedTls
 from nanoboost.runtime import DurableStore, Host, Runtime
-from nanoboost.world.host import benchmark, host
-from nanoboost.world.store import SqliteStore
+from nanoboost.world.host import benchmark, host, networks
+from nanoboost.world.store import SqliteStore, peek
 
 CLUSTER_KEY = b"node/cluster"
 SPEED_KEY = b"node/speed"
@@ -80,6 +80,8 @@ def real_runtime(reactor: Any, state_dir: str, credential: Credential) -> Runtim
         kill_group=kill_group,
         scratch_dir=_empty_scratch(directory),
         seed=int.from_bytes(os.urandom(16), "big"),
+        networks=networks,
+        busy=time.thread_time,
     )
 
 
@@ -103,6 +105,11 @@ class OwnedStore:
     def load(self, prefix: bytes) -> list[tuple[bytes, bytes]]:
         """As `DurableStore.load`."""
         return self._inner.load(prefix)
+
+    @property
+    def is_full(self) -> bool:
+        """As `DurableStore.is_full`."""
+        return self._inner.is_full
 
     def commit(self, writes: Sequence[tuple[bytes, bytes | None]]) -> "Deferred[None]":
         """As `DurableStore.commit`."""
@@ -177,12 +184,27 @@ def _lock(directory: Path) -> int:
     return fd
 
 
+def check_database(state_dir: str, cluster: str) -> None:
+    """Raise `UserError` if what lies in the state directory, where no node runs, is damaged, is no
+    node's, or is another cluster's."""
+    path = Path(state_dir) / "node.db"
+    if path.exists():
+        found = peek(str(path), CLUSTER_KEY)
+        if found is not None:
+            _require_cluster(found, state_dir, cluster)
+
+
 def _check_cluster(store: DurableStore, state_dir: str, cluster: str) -> None:
     """The state must be this cluster's; a new state directory becomes it."""
     found = dict(store.load(CLUSTER_KEY)).get(CLUSTER_KEY)
     if found is None:
         _note(store, CLUSTER_KEY, cluster.encode())
-    elif found.decode() != cluster:
+    else:
+        _require_cluster(found, state_dir, cluster)
+
+
+def _require_cluster(found: bytes, state_dir: str, cluster: str) -> None:
+    if found.decode() != cluster:
         raise UserError(
             f"state directory {state_dir} belongs to cluster {found.decode()}, the credential to "
             f"cluster {cluster}: give the other credential, or another directory with --state"

@@ -5,11 +5,12 @@ hold: incarnations only rise, a node never holds itself dead, each change is ann
 """
 
 import heapq
+from collections import Counter
 from collections.abc import Callable
 from itertools import count
 from random import Random
 
-from attrs import define, evolve, field, frozen
+from attrs import define, field, frozen
 
 from nanoboost.config import PROFILES, GossipTiming
 from nanoboost.core import Woke
@@ -17,9 +18,11 @@ from nanoboost.gossip.effects import (
     MEMBER_EVENTS,
     Answered,
     AskStream,
+    DatagramsLost,
     Effect,
     Event,
     Hinted,
+    Isolation,
     JoinAsked,
     LeaveAsked,
     LeaveFinished,
@@ -33,6 +36,7 @@ from nanoboost.gossip.effects import (
     SaveGeneration,
     SendDatagram,
     SyncAsked,
+    TwinFound,
     Unanswered,
 )
 from nanoboost.gossip.members import Description, Incarnation, Member, Meta, State
@@ -75,10 +79,12 @@ class Node:
     """One machine with one process on it."""
 
     number: int = field()
+    id: NodeId = field()
     address: Address = field()
     swim: Swim = field()
     seal: Seal = field()
     generation: int = field()
+    cluster: str = field()
     is_running: bool = field(default=True)
     is_plugged_in: bool = field(default=True)
     """Whether the machine is reachable: a running machine without the process refuses TCP."""
@@ -100,6 +106,7 @@ class Lan:
         self.loss = loss
         self.nodes: dict[int, Node] = {}
         self.heard: list[Heard] = []
+        self.noted: list[tuple[float, int, TwinFound | Isolation | DatagramsLost]] = []
         self.datagrams = 0
         self.bytes = 0
         self.largest = 0
@@ -110,7 +117,15 @@ class Lan:
         self._number = count()
         self._due: list[tuple[float, int, Callable[[], None]]] = []
         self._number_by_address: dict[Address, int] = {}
-        self._deaf: set[int] = set()
+        self.eats: Callable[[int, int], bool] = lambda a, b: False
+        """Whether a firewall lets no datagram from the first to the second; TCP passes."""
+        self.twice = 0.0
+        """How likely a datagram is to arrive a second time, later."""
+        self.jitter_s = 0.0
+        self.said_by: Counter[tuple[int, int | None, type]] = Counter()
+        """How many datagrams of each kind each node has sent to each other."""
+        self.not_believed = 0
+        """Datagrams that were replays, or of another cluster."""
 
     # --- machines --------------------------------------------------------------------------------
 
@@ -120,25 +135,34 @@ class Lan:
         seeds: tuple[int, ...] = (0,),
         generation: int = 1,
         at: Address | None = None,
+        copy_of: int | None = None,
+        peers: tuple[int, ...] = (),
+        name: str | None = None,
+        meta: Meta = META,
+        cluster: str = "lan",
     ) -> Node:
-        """Start (again) the process of node `number`, at its own address or `at` another."""
+        """Start (again) the process of node `number`, at its own address or `at` another; on a copy
+        of the card of node `copy_of`; with `peers` remembered from its last run."""
         where = at or address(number)
+        me = node_id(number if copy_of is None else copy_of)
+        boot = number.to_bytes(4, "big") + generation.to_bytes(4, "big")
         own = Member(
-            node_id(number),
+            me,
             Incarnation(generation, 0),
             State.ALIVE,
             self.now,
-            evolve(described(number), address=where),
+            Description(name or f"node-{number}", where, meta, boot),
         )
         swim = Swim(own, self.timing, Random(f"{number}/{generation}"), self.now)
-        boot = number.to_bytes(8, "big") + generation.to_bytes(8, "big")
-        self.nodes[number] = node = Node(number, where, swim, Seal(KEY, "lan", boot), generation)
+        self.nodes[number] = node = Node(
+            number, me, where, swim, Seal(KEY, cluster, boot), generation, cluster
+        )
         self._number_by_address = {
             **{old: who for old, who in self._number_by_address.items() if who != number},
             where: number,
         }
         others = tuple(address(each) for each in seeds if each != number)
-        self.tell(number, JoinAsked(others, ()))
+        self.tell(number, JoinAsked(others, tuple(map(address, peers))))
         return node
 
     def start_all(self, n: int) -> None:
@@ -172,10 +196,6 @@ class Lan:
         """An upper layer of `number` has lost its connection to `about`."""
         self.tell(number, Hinted(node_id(about)))
 
-    def mute(self, number: int) -> None:
-        """No datagram reaches that node any more; TCP does."""
-        self._deaf.add(number)
-
     def ask(self, number: int, question: Sync) -> None:
         """Somebody exchanges a table with `number`."""
         self.tell(number, SyncAsked(question.rows))
@@ -195,7 +215,7 @@ class Lan:
 
     def agreed(self) -> bool:
         """Every running node holds exactly the running ones alive."""
-        wanted = {node_id(node.number) for node in self.running()}
+        wanted = {node.id for node in self.running()}
         return all(
             {m.node for m in node.swim.members if m.state is State.ALIVE} == wanted
             and {m.node for m in node.swim.members if m.state is State.SUSPECT} == set()
@@ -275,14 +295,15 @@ class Lan:
         elif isinstance(effect, SaveGeneration):
             assert effect.generation > node.generation
             node.generation = effect.generation
-        else:
-            assert isinstance(effect, MEMBER_EVENTS)
+        elif isinstance(effect, MEMBER_EVENTS):
             self._announced(node, effect)
+        else:
+            self.noted.append((self.now, node.number, effect))
 
     def _announced(self, node: Node, event: MemberEvent) -> None:
         """The legal orders of announcements about one member."""
         member = event.member
-        assert member.node != node_id(node.number), "nobody announces himself"
+        assert member.node != node.id, "nobody announces himself"
         known = node.lives.get(member.node)
         if isinstance(event, MemberUp):
             assert known is None, "up twice"
@@ -312,16 +333,26 @@ class Lan:
         to = self._number_by_address.get(effect.address)
         is_lost = self._rng.random() < self.loss
         delay = self._delay_s * self._rng.uniform(0.2, 1.0)
-        is_lost = is_lost or to in self._deaf
-        if to is not None and self._reaches(node.number, to) and not is_lost:
-            self._at(self.now + delay, lambda: self._arrive(to, node.address, datagram))
+        self.said_by[node.number, to, type(effect.message)] += 1
+        if to is None or is_lost or self.eats(node.number, to):
+            return
+        if self._reaches(node.number, to):
+            delay += self._rng.uniform(0.0, self.jitter_s)
+            self._at(self.now + delay, lambda: self._arrive(node, to, datagram))
+            if self._rng.random() < self.twice:
+                self._at(self.now + 2 * delay, lambda: self._arrive(node, to, datagram))
 
-    def _arrive(self, to: int, source: Address, datagram: bytes) -> None:
+    def _arrive(self, sender: Node, to: int, datagram: bytes) -> None:
         receiver = self.nodes[to]
-        if receiver.is_running:
-            message = receiver.seal.open(datagram)
-            assert message is not None, "what a member says is believed"
-            self.tell(to, Received(source, DATAGRAMS.decode(message)))
+        if not receiver.is_running:
+            return
+        message = receiver.seal.open(datagram)
+        if message is not None:
+            assert sender.cluster == receiver.cluster
+            self.tell(to, Received(sender.address, DATAGRAMS.decode(message)))
+        else:
+            assert self.twice or sender.cluster != receiver.cluster, "a member is believed"
+            self.not_believed += 1
 
     def _ask(self, node: Node, effect: AskStream) -> None:
         def failed(*, refused: bool) -> None:
@@ -335,17 +366,19 @@ class Lan:
             or self.nodes[to].paused is not None
         ):
             self._at(self.now + effect.timeout_s, lambda: failed(refused=False))
+        elif self.nodes[to].cluster != node.cluster:
+            self._at(self.now + STREAM_ROUND_TRIP_S, lambda: failed(refused=False))
         elif not self.nodes[to].is_running:
             self._at(self.now + STREAM_ROUND_TRIP_S, lambda: failed(refused=True))
         else:
             self._at(self.now + STREAM_ROUND_TRIP_S, lambda: self._asked(node, to, effect))
 
     def _asked(self, node: Node, to: int, effect: AskStream) -> None:
-        answer: Synced | StreamPong = StreamPong(node_id(to))
+        answer: Synced | StreamPong = StreamPong(self.nodes[to].id)
         if isinstance(effect.question, Sync):
             self.tell(to, SyncAsked(effect.question.rows))
             answer = Synced(self.nodes[to].swim.rows())
-        self._answer(node, Answered(effect.ticket, node_id(to), answer))
+        self._answer(node, Answered(effect.ticket, self.nodes[to].id, answer))
 
     def _answer(self, node: Node, event: Event) -> None:
         if self.nodes[node.number] is node:

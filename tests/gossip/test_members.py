@@ -16,14 +16,13 @@ from nanoboost.gossip.members import (
     Incarnation,
     Meta,
     Record,
-    Ring,
     Rumor,
     State,
-    Table,
     Verdict,
     decide,
     refuted,
 )
+from nanoboost.gossip.table import Ring, Table
 from nanoboost.ids import Address
 from tests.gossip.lan import described, node_id
 
@@ -181,7 +180,10 @@ def test_the_digest_is_that_of_the_live_members_however_they_came(
         if record.state.is_live:
             other.put(evolve(record, state=ALIVE))
     assert table.digest == other.digest
-    assert table.live_count == other.live_count == len(other.live())
+    assert table.live_count == other.live_count == len(list(other))
+    assert [record for record in table if not record.state.is_live] == sorted(
+        table.gone, key=list(table).index
+    )
 
 
 def test_a_digest_differs_by_node_and_by_incarnation() -> None:

@@ -3,9 +3,11 @@
 from collections import Counter
 
 import pytest
+from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nanoboost.config import PROFILES
 from nanoboost.errors import RemoteError
 from nanoboost.gossip.members import (
     COUNTER_MAX,
@@ -24,6 +26,7 @@ from nanoboost.gossip.messages import (
     SEAL_BYTES,
     STREAM_BYTES_MAX,
     Accused,
+    Ack,
     Datagram,
     Gossip,
     Header,
@@ -34,11 +37,14 @@ from nanoboost.gossip.messages import (
 )
 from nanoboost.gossip.rumors import Rumors, transmit_limit
 from nanoboost.gossip.sync import sync_scale
-from nanoboost.ids import Address
+from nanoboost.ids import Address, NodeId
 from nanoboost.wire.codec import encode_value
 from tests.gossip.lan import described, node_id
 
+LAN = PROFILES["lan"].gossip
 ME = node_id(0)
+LIMIT = 4
+SHORT = Header(ME, Incarnation(7, 3), 5, bytes(8))
 LATEST = Incarnation(GENERATION_MAX, COUNTER_MAX)
 LONGEST = Description(
     "n" * 63,
@@ -61,7 +67,7 @@ def about(kind: State, number: int) -> Rumor:
     [(3, 0, 0), (3, 1, 3), (3, 9, 3), (3, 10, 6), (3, 99, 6), (4, 100, 12)],
 )
 def test_the_limit_is_memberlists(mult: int, live: int, limit: int) -> None:
-    assert transmit_limit(mult, live) == limit
+    assert transmit_limit(evolve(LAN, retransmit_mult=mult), live) == limit
 
 
 @pytest.mark.parametrize(
@@ -78,10 +84,10 @@ def test_each_rumor_is_sent_exactly_to_its_limit_and_then_forgotten(
     rumors = Rumors(ME)
     for number in numbers:
         rumors.add(alive(number))
-    limit = transmit_limit(4, live)
+    limit = transmit_limit(LAN, live)
     sent: Counter[str] = Counter()
     for _ in range(len(numbers) * limit):
-        taken = rumors.take(budget, live, 4)
+        taken = rumors.take(budget, limit)
         assert sum(rumor_bytes(rumor) for rumor in taken) <= budget
         fits = rumor_bytes(alive(1)) + 2 <= budget
         assert taken or not len(rumors) or not fits
@@ -102,7 +108,7 @@ def test_refutations_go_first_then_ends_then_suspicions_then_the_living() -> Non
     ]
     for rumor in told:
         rumors.add(rumor)
-    assert rumors.take(RUMOR_BYTES_MAX, 5, 4) == (alive(0), *told[3:1:-1], told[1], told[0])
+    assert rumors.take(RUMOR_BYTES_MAX, LIMIT) == (alive(0), *told[3:1:-1], told[1], told[0])
 
 
 def test_among_equals_the_least_sent_goes_first() -> None:
@@ -110,7 +116,7 @@ def test_among_equals_the_least_sent_goes_first() -> None:
     one = rumor_bytes(alive(1))
     rumors.add(alive(1))
     rumors.add(alive(2))
-    order = [rumors.take(one, 5, 4)[0].node for _ in range(4)]
+    order = [rumors.take(one, LIMIT)[0].node for _ in range(4)]
     assert order == [node_id(2), node_id(1)] * 2
 
 
@@ -119,7 +125,7 @@ def test_a_newer_rumor_takes_the_place_of_the_older() -> None:
     rumors.add(about(State.SUSPECT, 1))
     rumors.add(alive(1, counter=1))
     assert len(rumors) == 1
-    assert rumors.take(RUMOR_BYTES_MAX, 5, 4) == (alive(1, counter=1),)
+    assert rumors.take(RUMOR_BYTES_MAX, LIMIT) == (alive(1, counter=1),)
 
 
 def test_what_is_held_of_the_receiver_is_told_once_and_in_any_case() -> None:
@@ -127,16 +133,16 @@ def test_what_is_held_of_the_receiver_is_told_once_and_in_any_case() -> None:
     rumors.add(about(State.SUSPECT, 1))
     rumors.add(alive(2))
     first = about(State.SUSPECT, 1)
-    assert rumors.take(RUMOR_BYTES_MAX, 5, 4, first) == (first, alive(2))
+    assert rumors.take(RUMOR_BYTES_MAX, LIMIT, first) == (first, alive(2))
 
 
 def test_a_crowd_of_rumors_fills_a_datagram_and_no_more() -> None:
     rumors = Rumors(ME)
     for number in range(1, 200):
         rumors.add(about(State.DEAD, number))
-    taken = rumors.take(10**6, 200, 4)
+    taken = rumors.take(10**6, LIMIT)
     assert len(taken) == RUMORS_MAX
-    assert len(rumors.take(RUMOR_BYTES_MAX, 200, 4)) == RUMOR_BYTES_MAX // rumor_bytes(taken[0])
+    assert len(rumors.take(RUMOR_BYTES_MAX, LIMIT)) == RUMOR_BYTES_MAX // rumor_bytes(taken[0])
 
 
 # --- sizes ---------------------------------------------------------------------------------------
@@ -146,7 +152,7 @@ def test_a_crowd_of_rumors_fills_a_datagram_and_no_more() -> None:
 def test_the_longest_rumor_fits_alone_in_the_longest_datagram(kind: State) -> None:
     rumor = Rumor(kind, ME, LATEST, node_id(1), LONGEST)
     assert rumor_bytes(rumor) <= RUMOR_BYTES_MAX
-    header = Header(ME, LATEST, (1 << 63) - 1, bytes(8))
+    header = Header(ME, LATEST, (1 << 32) - 1, bytes(8))
     where = LONGEST.address
     datagrams: list[Datagram] = [
         Ping(header, ME, (rumor,)),
@@ -196,17 +202,21 @@ def test_a_table_is_cut_where_a_frame_ends() -> None:
 # --- what strangers may say ----------------------------------------------------------------------
 
 HEADER = ["00000000000000aa", [1, 0], 5, bytes(8)]
+GONE = Rumor(State.DEAD, NodeId("00000000000000aa"), Incarnation(1, 0)).to_wire()
+LATE = GENERATION_MAX + 1
 
 
 @pytest.mark.parametrize(
     "fields",
     [
-        [124, HEADER, [[0, "00000000000000aa", [1, 0], ""]]],
-        [124, HEADER, [[4, "00000000000000aa", [1, 0], ""]]],
-        [124, HEADER, [[2, "not a node id", [1, 0], ""]]],
-        [124, HEADER, [[2, "00000000000000aa", [1, -1], ""]]],
-        [124, HEADER, [[2, "00000000000000aa", [1, 0], "0"]]],
-        [124, HEADER, [[2, "00000000000000aa", [1, 0], ""]] * (RUMORS_MAX + 1)],
+        [124, HEADER, [b"\0" + GONE[1:]]],
+        [124, HEADER, [b"\x08" + GONE[1:]]],
+        [124, HEADER, [b""]],
+        [124, HEADER, [GONE[:-1]]],
+        [124, HEADER, [GONE + b"\x80"]],
+        [124, HEADER, [GONE[:9] + LATE.to_bytes(4, "big") + GONE[13:]]],
+        [124, HEADER, [GONE.hex()]],
+        [124, HEADER, [GONE] * (RUMORS_MAX + 1)],
         [124, ["00000000000000aa", [1, 0], -1, bytes(8)]],
         [124, ["00000000000000aa", [1, 0], 5, bytes(7)]],
         [122, HEADER, "00000000000000bb", ["10.0.0.1", 7470], 0.0],
@@ -220,5 +230,19 @@ def test_what_breaks_a_bound_is_refused_where_it_is_decoded(fields: list[object]
 
 
 def test_control_what_breaks_none_is_read() -> None:
-    said = DATAGRAMS.decode(encode_value([124, HEADER, [[2, "00000000000000aa", [1, 0], ""]]]))
+    said = DATAGRAMS.decode(encode_value([124, HEADER, [GONE]]))
     assert isinstance(said, Gossip)
+    assert said.rumors[0].to_wire() == GONE
+
+
+@pytest.mark.parametrize("said", [Ping(SHORT, ME), Ack(SHORT)])
+def test_what_a_quiet_cluster_says_is_short_and_well_formed(said: Datagram) -> None:
+    encoded = DATAGRAMS.encode(said)
+    assert len(encoded) + SEAL_BYTES <= 73
+    assert DATAGRAMS.decode(encoded) == said
+    for wrong in (encoded[:-1], encoded + b"x", encoded + b"\0\1x", b"\4" + encoded[1:], b""):
+        with pytest.raises(RemoteError):
+            DATAGRAMS.decode(wrong)
+    late = encoded[:9] + LATE.to_bytes(4, "big") + encoded[13:]
+    with pytest.raises(RemoteError, match="out of bounds"):
+        DATAGRAMS.decode(late)

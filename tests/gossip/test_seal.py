@@ -1,5 +1,6 @@
 """Sealed datagrams: only members are understood, and only once."""
 
+from ipaddress import ip_address
 from random import Random
 
 import pytest
@@ -7,8 +8,33 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nanoboost.gossip import seal as module
-from nanoboost.gossip.messages import DATAGRAM_BYTES_MAX, MESSAGE_BYTES_MAX, SEAL_BYTES
-from nanoboost.gossip.seal import BOOT_BYTES, MAGIC, NUMBER_BYTES, WINDOW, Seal
+from nanoboost.gossip.members import META_BYTES_MAX, Description, Incarnation, Meta, Rumor, State
+from nanoboost.gossip.messages import (
+    DATAGRAM_BYTES_MAX,
+    DATAGRAMS,
+    MESSAGE_BYTES_MAX,
+    SEAL_BYTES,
+    Accused,
+    Ack,
+    Datagram,
+    Gossip,
+    Header,
+    Nack,
+    NotMe,
+    Ping,
+    PingRequest,
+)
+from nanoboost.gossip.seal import (
+    BEACON_MAGIC,
+    BOOT_BYTES,
+    HEAD_BYTES,
+    MAGIC,
+    NUMBER_BYTES,
+    WINDOW,
+    Seal,
+)
+from nanoboost.ids import Address, NodeId
+from nanoboost.wire.codec import encode_value
 
 KEY = bytes(range(32))
 BOOT_A, BOOT_B = b"a" * BOOT_BYTES, b"b" * BOOT_BYTES
@@ -138,3 +164,91 @@ def test_garbage_is_dropped_and_counted_whatever_it_is(garbage: bytes) -> None:
     _, b = pair()
     assert b.open(garbage) is None
     assert b.strangers == 1
+
+
+# --- changing the key ----------------------------------------------------------------------------
+
+OTHER_KEY = bytes(range(32, 64))
+
+
+def test_gossip_and_calls_do_not_open_each_other_even_under_one_boot_id() -> None:
+    """Both count from 1: with one key they would use a nonce twice."""
+    gossip, calls = Seal(KEY, "home", BOOT_A), Seal(KEY, "home", BOOT_A, magic=BEACON_MAGIC)
+    here, there = Seal(KEY, "home", BOOT_B), Seal(KEY, "home", BOOT_B, magic=BEACON_MAGIC)
+    said, called = gossip.close(bytes(40)), calls.close(bytes(40))
+    assert here.open(called) is None
+    assert there.open(said) is None
+    assert said[HEAD_BYTES:][:40] != called[HEAD_BYTES:][:40]
+    assert here.open(BEACON_MAGIC.replace(b"b", b"g") + called[4:]) is None
+
+
+def test_both_keys_open_and_the_first_seals() -> None:
+    old, new = Seal(KEY, "home", BOOT_A), Seal(OTHER_KEY, "home", b"c" * BOOT_BYTES)
+    both = Seal(KEY, "home", BOOT_B, also=(OTHER_KEY,))
+    assert both.open(old.close(b"old")) == b"old"
+    assert both.open(new.close(b"new")) == b"new"
+    assert old.open(both.close(b"?")) == b"?"
+    both.rekey(OTHER_KEY, KEY)
+    assert new.open(both.close(b"!")) == b"!"
+    assert old.open(both.close(b"!")) is None
+    assert both.strangers == 0
+
+
+def test_a_sender_goes_on_under_the_new_key_and_nothing_comes_twice() -> None:
+    a, b = pair()
+    early = a.close(b"early")
+    assert b.open(early) == b"early"
+    late = a.close(b"late")
+    b.rekey(KEY, OTHER_KEY)
+    a.rekey(OTHER_KEY, KEY)
+    assert b.open(a.close(b"new")) == b"new"
+    assert b.open(late) == b"late", "overtaken, and sealed with the old key"
+    assert (b.open(late), b.open(early)) == (None, None)
+    assert (b.strangers, b.replays) == (0, 2)
+
+
+def test_what_the_old_key_sealed_is_a_strangers_once_it_is_dropped() -> None:
+    a, b = pair()
+    b.rekey(OTHER_KEY)
+    assert b.open(a.close(b"old")) is None
+    assert b.strangers == 1
+
+
+# --- sizes ---------------------------------------------------------------------------------------
+
+LAST = Incarnation((1 << 31) - 1, (1 << 32) - 1)
+HEADER = Header(NodeId("f" * 16), LAST, (1 << 32) - 1, b"\xff" * 8)
+
+
+@settings(max_examples=60)
+@given(
+    st.text("aZ9._-", max_size=62).map("n".__add__),
+    st.one_of(st.ip_addresses(v=4), st.ip_addresses(v=6)).map(str),
+    st.lists(st.text(max_size=60), max_size=8).map(tuple),
+    st.integers(0, 1 << 62),
+    st.sampled_from(State),
+)
+def test_whatever_a_node_may_say_about_itself_fits_alone_in_any_sealed_datagram(
+    name: str, host: str, labels: tuple[str, ...], quantity: int, kind: State
+) -> None:
+    size = len(encode_value([quantity, quantity, 1e300, quantity, list(labels)]))
+    try:
+        meta = Meta(quantity, quantity, 1e300, quantity, labels)
+        described = Description(name, Address(host, 65535), meta, bytes(BOOT_BYTES))
+    except ValueError:
+        assert size > META_BYTES_MAX or ip_address(host).is_multicast or host in ("0.0.0.0", "::")
+        return
+    assert size <= META_BYTES_MAX
+    rumors = (Rumor(kind, HEADER.sender, LAST, NodeId("e" * 16), described),)
+    seal = Seal(KEY, "home", BOOT_A)
+    datagrams: list[Datagram] = [
+        Ping(HEADER, HEADER.sender, rumors),
+        Ack(HEADER, rumors),
+        PingRequest(HEADER, HEADER.sender, Address(host, 65535), 59.9, rumors),
+        Nack(HEADER, rumors),
+        Gossip(HEADER, rumors),
+        NotMe(HEADER, HEADER.sender, rumors),
+        Accused(HEADER, State.DEAD, LAST, rumors),
+    ]
+    for datagram in datagrams:
+        assert len(seal.close(DATAGRAMS.encode(datagram))) <= DATAGRAM_BYTES_MAX

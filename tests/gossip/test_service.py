@@ -28,7 +28,7 @@ from nanoboost.gossip.service import GENERATION_KEY, PEERS_KEY, Gossip
 from nanoboost.ids import Address, NodeId
 from nanoboost.net.dial import NobodyThere
 from nanoboost.net.mesh import Mesh
-from nanoboost.runtime import Host, Runtime
+from nanoboost.runtime import Host, Network, Runtime, Security
 from nanoboost.wire.codec import Catalog
 from nanoboost.wire.messages import SESSION
 from tests.gossip.lan import node_id
@@ -42,6 +42,8 @@ A, B, C = (Address(f"10.0.0.{n}", 7470) for n in (1, 2, 3))
 
 class Store:
     """A disk that is durable at once, or only when told (`is_slow`)."""
+
+    is_full = False
 
     def __init__(self) -> None:
         self.pairs: dict[bytes, bytes] = {}
@@ -75,8 +77,15 @@ class Keys:
     def wrap_client(self, endpoint: Any) -> Any:
         return endpoint
 
-    def datagram_key(self) -> bytes:
-        return KEY
+    def datagram_keys(self) -> tuple[bytes, ...]:
+        return (KEY,)
+
+    @property
+    def fingerprints(self) -> tuple[str, ...]:
+        return (self.cluster,)
+
+    def rekey(self, pem: bytes) -> None:
+        raise UserError("no file")
 
 
 @define(eq=False)
@@ -154,6 +163,17 @@ class House:
         self.nodes: dict[Address, Gossip] = {}
         self.heard: dict[Address, list[MemberEvent]] = {}
         self.crashes: list[Failure] = []
+        self.twins: list[Address] = []
+
+    def machine(self, address: Address) -> Any:
+        return Machine(self.switch, address.host)
+
+    def keys(self, address: Address) -> Security:
+        return Keys()
+
+    def networks(self, address: Address) -> Callable[[], Sequence[Network]] | None:
+        """What `address` could call on: nothing here; the beacon has tests of its own."""
+        return None
 
     def build(self, address: Address) -> Gossip:
         store = self.stores.setdefault(address, Store())
@@ -164,16 +184,17 @@ class House:
             return self._ask(node_id(number), to, question)
 
         runtime = Runtime(
-            reactor=Machine(self.switch, address.host),
+            reactor=self.machine(address),
             wall=lambda: 0.0,
             store=store,
-            security=Keys(),
+            security=self.keys(address),
             host=Host("pi", 4, 4096, 1.0),
             python=("python",),
             environment={},
             kill_group=lambda pid: None,
             scratch_dir="",
             seed=number,
+            networks=self.networks(address),
         )
         return Gossip(
             node_id(number),
@@ -183,6 +204,7 @@ class House:
             runtime,
             ask,
             heard.append,
+            self.twins.append,
             self.crashes.append,
         )
 

@@ -4,7 +4,7 @@ import pytest
 from attrs import evolve
 
 from nanoboost.config import PROFILES, GossipTiming
-from nanoboost.gossip.health import SCORE_MAX, LocalHealth, pause_s
+from nanoboost.gossip.health import LocalHealth, pause_s
 from nanoboost.gossip.suspicion import Suspicion, SuspicionBounds, bounds
 from tests.gossip.lan import node_id
 
@@ -61,10 +61,15 @@ def test_too_few_to_confirm_means_the_shortest_time(live: int, confirmations: in
         assert limits.timeout_s(0) == limits.min_s
 
 
-def test_a_refusing_host_leaves_a_quarter_of_the_shortest_time() -> None:
+def test_a_refusing_host_leaves_little_time() -> None:
     suspicion = Suspicion(10.0, node_id(0), bounds(LAN, 10))
-    suspicion.condemn()
-    assert suspicion.deadline == pytest.approx(10.5)
+    assert suspicion.rests_on(node_id(0))
+    suspicion.condemn(0.25)
+    suspicion.condemn(0.5)
+    assert suspicion.deadline == pytest.approx(10.25)
+    assert not suspicion.rests_on(node_id(0))
+    suspicion.shift(5.0)
+    assert suspicion.deadline == pytest.approx(15.25)
 
 
 def test_a_pause_moves_the_end() -> None:
@@ -77,12 +82,12 @@ def test_a_pause_moves_the_end() -> None:
 
 
 def test_health_stays_within_its_bounds() -> None:
-    health = LocalHealth()
+    health = LocalHealth(8)
     seen = []
     for delta in (-1, 3, 9, -1, -99):
         health.adjust(delta)
         seen.append((health.score, health.factor))
-    assert seen == [(0, 1), (3, 4), (SCORE_MAX, 8), (6, 7), (0, 1)]
+    assert seen == [(0, 1), (3, 4), (7, 8), (6, 7), (0, 1)]
 
 
 @pytest.mark.parametrize(

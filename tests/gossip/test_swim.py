@@ -52,7 +52,7 @@ from nanoboost.gossip.messages import (
     Sync,
     Synced,
 )
-from nanoboost.gossip.suspicion import bounds
+from nanoboost.gossip.suspicion import CONDEMNED_SHARE
 from nanoboost.gossip.swim import Swim
 from nanoboost.ids import NodeId
 from tests.gossip.lan import address, described, node_id
@@ -130,6 +130,17 @@ def own_header(poked: Poked, sequence: int) -> Header:
     return Header(ME, poked.swim.members[0].incarnation, sequence, poked.swim.digest)
 
 
+def hold_dead(poked: Poked, number: int) -> Rumor:
+    """The core hears of a suspicion, and of the death that follows."""
+    accuser = 2 if number == 1 else 1
+    suspect, dead = [
+        Rumor(k, node_id(number), Incarnation(1, 0), node_id(accuser)) for k in (SUSPECT, DEAD)
+    ]
+    poked.swim._view.believe(poked.now - 1.0, suspect)
+    poked.hear(Gossip(header(accuser), (dead,)))
+    return dead
+
+
 # --- answering -----------------------------------------------------------------------------------
 
 
@@ -158,7 +169,7 @@ def test_a_stranger_is_answered_and_not_believed_to_be_a_member() -> None:
 
 def test_whoever_is_held_dead_is_told_so_and_can_refute() -> None:
     poked = Poked(2)
-    poked.hear(Gossip(header(1), (Rumor(DEAD, node_id(2), Incarnation(1, 0), node_id(1)),)))
+    hold_dead(poked, 2)
     sent = datagrams(poked.hear(Ping(header(2, 5), ME)))
     assert (2, DEAD, Incarnation(1, 0)) in [
         (to, m.state, m.incarnation) for to, m in sent if isinstance(m, Accused)
@@ -281,7 +292,7 @@ def test_a_refused_connection_is_a_suspicion_at_once_and_a_death_soon() -> None:
     while not (down := announced(poked.wake())):
         pass
     assert down == [(MemberDown, node_id(to))]
-    assert abs(poked.now - since - bounds(LAN, 5).min_s / 4) < 1e-9
+    assert abs(poked.now - since - CONDEMNED_SHARE * LAN.probe_interval_s) < 1e-9
 
 
 def test_another_node_at_the_address_means_the_same() -> None:
@@ -414,8 +425,7 @@ def test_a_digest_that_keeps_differing_leads_to_an_exchange() -> None:
 
 def test_the_dead_are_contacted_now_and_then_and_told_what_is_held_against_them() -> None:
     poked = Poked(1)
-    rumor = Rumor(DEAD, node_id(1), Incarnation(1, 0), node_id(2))
-    poked.hear(Gossip(header(2), (rumor,)))
+    rumor = hold_dead(poked, 1)
     times: list[float] = []
     while len(times) < 3:
         for to, message in datagrams(poked.wake()):
@@ -423,13 +433,12 @@ def test_the_dead_are_contacted_now_and_then_and_told_what_is_held_against_them(
             assert isinstance(message, Ping)
             assert message.rumors[0] == evolve(rumor, accuser=ME)
             times.append(poked.now)
-    assert [b - a for a, b in pairwise(times)] == [LAN.dead_announce_s] * 2
+    assert all(0.5 <= b - a <= 1.5 for a, b in pairwise(times)), "alone, it does it every second"
 
 
 def test_one_that_is_held_dead_and_opens_a_session_is_called_back_at_once() -> None:
     poked = Poked(2)
-    rumor = Rumor(DEAD, node_id(1), Incarnation(1, 0), node_id(2))
-    poked.hear(Gossip(header(2), (rumor,)))
+    rumor = hold_dead(poked, 1)
     poked.swim._view.rumors.forget(node_id(1))
     poked.now += 0.01
     ((to, message),) = datagrams(poked.step(Met(node_id(1))))

@@ -6,7 +6,7 @@ from attrs import evolve
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from nanoboost.config import PROFILES
+from nanoboost.config import PROFILES, GossipTiming
 from nanoboost.gossip.effects import (
     Effect,
     MemberDown,
@@ -18,7 +18,7 @@ from nanoboost.gossip.effects import (
 )
 from nanoboost.gossip.members import NOBODY, Incarnation, Member, Rumor, State
 from nanoboost.gossip.messages import Header
-from nanoboost.gossip.suspicion import bounds
+from nanoboost.gossip.suspicion import CONDEMNED_SHARE, bounds
 from nanoboost.gossip.view import ACCUSED_GAP_S, View
 from nanoboost.ids import NodeId
 from tests.gossip.lan import META, described, node_id
@@ -28,9 +28,18 @@ ALIVE, SUSPECT, DEAD, LEFT = State.ALIVE, State.SUSPECT, State.DEAD, State.LEFT
 OTHERS = 4
 
 
-def view(outbox: list[Effect] | None = None) -> View:
+PLAIN = evolve(LAN, own_rules=False)
+
+
+def view(outbox: list[Effect] | None = None, timing: GossipTiming = LAN) -> View:
     own = Member(node_id(0), Incarnation(1, 0), ALIVE, 0.0, described(0))
-    return View(own, LAN, Random(1), [] if outbox is None else outbox)
+    return View(own, timing, Random(1), [] if outbox is None else outbox)
+
+
+def hold_dead(seen: View, number: int, now: float = 1.0, counter: int = 0) -> None:
+    """`seen` hears of a suspicion, and of the death that follows."""
+    seen.believe(now - 1.0, claim(SUSPECT, number, counter))
+    seen.believe(now, claim(DEAD, number, counter))
 
 
 def claim(kind: State, number: int, counter: int = 0, by: int = 9, generation: int = 1) -> Rumor:
@@ -65,6 +74,24 @@ def test_claims_in_any_order_and_number_make_one_view(
     again = data.draw(st.lists(st.sampled_from(told), max_size=6)) if told else []
     shuffled = data.draw(st.permutations([*told, *again]))
     one, other = view(), view()
+    for rumor in (*INTRODUCED, *told):
+        one.believe(1.0, rumor)
+    for rumor in (*INTRODUCED, *shuffled):
+        other.believe(1.0, rumor)
+    # Whoever hears of a death out of the blue gives the member a moment to deny it.
+    one.expire(1000.0)
+    other.expire(1000.0)
+    assert known(one) == known(other)
+    assert one.digest == other.digest
+
+
+@settings(max_examples=50)
+@given(st.lists(claims, max_size=12), st.data())
+def test_without_that_moment_they_make_one_view_at_once(
+    told: list[Rumor], data: st.DataObject
+) -> None:
+    shuffled = data.draw(st.permutations([*told, *told]))
+    one, other = view(timing=PLAIN), view(timing=PLAIN)
     for rumor in (*INTRODUCED, *told):
         one.believe(1.0, rumor)
     for rumor in (*INTRODUCED, *shuffled):
@@ -109,7 +136,7 @@ def test_an_exchange_of_tables_is_idempotent_and_kills_nobody(
     for rumor in theirs:
         other.believe(1.0, rumor)
     live = {member.node for member in one.others()}
-    rows = tuple(row for row in other.rows() if row.node != node_id(0))
+    rows = tuple(row for row in other.rows(1.0) if row.node != node_id(0))
     one.merge(2.0, rows)
     for node in live:
         record = one.get(node)
@@ -130,8 +157,8 @@ def test_after_an_exchange_both_hold_the_same_live_members_unless_one_is_suspect
         one.believe(1.0, rumor)
     for rumor in theirs:
         other.believe(1.0, rumor)
-    other.merge(2.0, tuple(row for row in one.rows() if row.node != node_id(0)))
-    one.merge(2.0, tuple(row for row in other.rows() if row.node != node_id(0)))
+    other.merge(2.0, tuple(row for row in one.rows(1.0) if row.node != node_id(0)))
+    one.merge(2.0, tuple(row for row in other.rows(1.0) if row.node != node_id(0)))
     for number in range(1, OTHERS + 1):
         a, b = one.get(node_id(number)), other.get(node_id(number))
         assert (a is None) == (b is None) or SUSPECT in {x.state for x in (a, b) if x}
@@ -142,11 +169,12 @@ def test_after_an_exchange_both_hold_the_same_live_members_unless_one_is_suspect
 
 def test_a_life_in_announcements() -> None:
     outbox: list[Effect] = []
-    seen = view(outbox)
+    seen = view(outbox, PLAIN)
     told = [
         claim(ALIVE, 1),
         claim(SUSPECT, 1),
         claim(ALIVE, 1, counter=1),
+        claim(SUSPECT, 1, counter=1),
         claim(DEAD, 1, counter=1),
         claim(SUSPECT, 1, counter=2),
         claim(LEFT, 1, counter=2),
@@ -158,6 +186,7 @@ def test_a_life_in_announcements() -> None:
         (MemberUp, ALIVE),
         (MemberSuspected, SUSPECT),
         (MemberUpdated, ALIVE),
+        (MemberSuspected, SUSPECT),
         (MemberDown, DEAD),
         (MemberUp, SUSPECT),
         (MemberLeft, LEFT),
@@ -180,7 +209,7 @@ def test_a_restart_that_nobody_noticed_is_announced_as_an_end_and_a_beginning() 
 
 def test_a_suspicion_that_nobody_refutes_ends_as_a_death_at_its_time() -> None:
     outbox: list[Effect] = []
-    seen = view(outbox)
+    seen = view(outbox, PLAIN)
     seen.believe(1.0, claim(ALIVE, 1))
     seen.accuse(10.0, node_id(1), refused=False)
     ends = 10.0 + bounds(LAN, 2).min_s
@@ -193,8 +222,35 @@ def test_a_suspicion_that_nobody_refutes_ends_as_a_death_at_its_time() -> None:
     assert seen.deadline() is None
 
 
-def test_confirmations_shorten_a_suspicion_and_only_new_ones_are_passed_on() -> None:
+def test_nobody_is_held_dead_without_a_last_question() -> None:
     seen = view()
+    seen.believe(1.0, claim(ALIVE, 1))
+    seen.accuse(10.0, node_id(1), refused=False)
+    ends = 10.0 + bounds(LAN, 2).min_s
+    last_word = ends - CONDEMNED_SHARE * LAN.probe_interval_s
+    assert seen.deadline() == last_word
+    seen.expire(last_word)
+    assert (seen.to_call, seen.deadline()) == ([node_id(1)], ends)
+
+
+def test_who_is_held_dead_out_of_the_blue_is_suspected_and_asked_at_once() -> None:
+    """Two halves of a network meet, and one member has not refuted everywhere yet."""
+    outbox: list[Effect] = []
+    seen = view(outbox)
+    seen.believe(1.0, claim(ALIVE, 1))
+    for _ in range(2):
+        seen.believe(2.0, claim(DEAD, 1, by=2))
+    ends = 2.0 + CONDEMNED_SHARE * LAN.probe_interval_s
+    assert [type(effect) for effect in outbox] == [MemberUp, MemberSuspected]
+    assert seen.doubtful == [node_id(1)]
+    seen.expire(ends - 0.01)
+    assert known(seen)[node_id(1)] == (SUSPECT, Incarnation(1, 0))
+    seen.expire(ends)
+    assert known(seen)[node_id(1)] == (DEAD, Incarnation(1, 0))
+
+
+def test_confirmations_shorten_a_suspicion_and_only_new_ones_are_passed_on() -> None:
+    seen = view(timing=PLAIN)
     for number in range(1, 10):
         seen.believe(1.0, claim(ALIVE, number))
     while seen.rumors:
@@ -227,7 +283,7 @@ def test_whoever_misses_many_at_once_accuses_only_a_few() -> None:
 def test_news_of_a_death_that_a_teller_has_not_heard_is_retold_as_a_suspicion() -> None:
     seen = view()
     seen.believe(1.0, claim(ALIVE, 1))
-    seen.believe(1.0, claim(DEAD, 1))
+    hold_dead(seen, 1)
     while seen.rumors:
         seen.tell(None)
     seen.believe(2.0, claim(ALIVE, 1))
@@ -236,7 +292,7 @@ def test_news_of_a_death_that_a_teller_has_not_heard_is_retold_as_a_suspicion() 
 
 def test_old_news_cannot_raise_the_dead_through_a_gap() -> None:
     """al8n/memberlist pull request 197: a death that is news must move the incarnation too."""
-    seen = view()
+    seen = view(timing=PLAIN)
     for rumor in (
         claim(ALIVE, 1, counter=1),
         claim(DEAD, 1, counter=1),
@@ -260,7 +316,7 @@ def test_the_dead_and_the_gone_are_forgotten_at_their_time_and_the_dead_are_name
     seen = view()
     for number in (1, 2):
         seen.believe(0.0, claim(ALIVE, number))
-    seen.believe(0.0, claim(DEAD, 1))
+    hold_dead(seen, 1, now=0.0)
     seen.believe(0.0, claim(LEFT, 2))
     assert seen.round(LAN.left_memory_s) == []
     assert len(seen.members()) == 3
@@ -326,7 +382,7 @@ def test_a_reproach_is_made_seldom_and_not_to_whoever_has_refuted() -> None:
     seen.believe(0.0, claim(ALIVE, 1))
     header = Header(node_id(1), Incarnation(1, 0), 0, bytes(8))
     assert seen.reproach(0.0, header) is None
-    seen.believe(0.0, claim(DEAD, 1))
+    hold_dead(seen, 1, now=0.0)
     assert seen.reproach(0.0, evolve(header, incarnation=Incarnation(1, 1))) is None
     assert seen.reproach(0.0, header) is seen.get(node_id(1))
     assert seen.reproach(ACCUSED_GAP_S - 0.1, header) is None

@@ -21,7 +21,7 @@ from twisted.internet.protocol import Protocol
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
-from nanoboost.errors import RemoteError
+from nanoboost.errors import RemoteError, UserError
 from nanoboost.ids import Address, NodeId
 from nanoboost.net.ends import LocalEnd
 from nanoboost.net.session import Session
@@ -57,8 +57,15 @@ class Plain:
     def wrap_client(self, endpoint: Any) -> Any:
         return endpoint
 
-    def datagram_key(self) -> bytes:
-        return bytes(32)
+    def datagram_keys(self) -> tuple[bytes, ...]:
+        return (bytes(32),)
+
+    @property
+    def fingerprints(self) -> tuple[str, ...]:
+        return (self.cluster,)
+
+    def rekey(self, pem: bytes) -> None:
+        raise UserError("no file")
 
 
 class Network(Clock):

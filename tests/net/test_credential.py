@@ -2,6 +2,7 @@
 
 import os
 import stat
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from nanoboost.errors import UserError
-from nanoboost.net.credential import create, load
+from nanoboost.net.credential import Credential, create, load, replace
 
 
 @pytest.fixture
@@ -63,14 +64,14 @@ def test_what_was_made_can_be_loaded(path: str) -> None:
     assert loaded.cluster == made.cluster
     assert len(loaded.cluster) == 16
     assert loaded.accepted == made.accepted
-    assert loaded.datagram_key() == made.datagram_key()
-    assert len(loaded.datagram_key()) == 32
+    assert loaded.datagram_keys() == made.datagram_keys()
+    assert [len(key) for key in loaded.datagram_keys()] == [32]
 
 
 def test_each_cluster_is_another(tmp_path: Path) -> None:
     one, two = (create(str(tmp_path / name)) for name in ("1.pem", "2.pem"))
     assert one.cluster != two.cluster
-    assert one.datagram_key() != two.datagram_key()
+    assert one.datagram_keys() != two.datagram_keys()
 
 
 def test_it_is_for_its_owner_only_whatever_the_umask(path: str) -> None:
@@ -121,7 +122,7 @@ def test_a_full_disk_leaves_nothing_half_made(path: str, monkeypatch: pytest.Mon
 def test_the_secret_is_in_no_text(path: str) -> None:
     made = create(path)
     assert str(made.private_key.private_numbers().private_value) not in repr(made)
-    assert repr(made) == "Credential()"
+    assert repr(made) == f"Credential(path={path!r})"
 
 
 # --- who else could have it ----------------------------------------------------------------------
@@ -263,3 +264,98 @@ def test_further_certificates_are_accepted_too(made: str, tmp_path: Path) -> Non
     both = load(made)
     assert both.cluster == ours.cluster
     assert both.accepted == ours.accepted | theirs.accepted
+
+
+# --- changing the key ----------------------------------------------------------------------------
+
+
+def steps(path: str) -> list[Credential]:
+    """The credential before a change, and after each step of it."""
+    stable = load(path)
+    prepared = stable.with_successor()
+    return [stable, prepared, prepared.promoted(), prepared.promoted().settled()]
+
+
+def test_a_cluster_keeps_its_id_through_changes_of_its_key(made: str) -> None:
+    credential = load(made)
+    for generation in (2, 3, 4):
+        *_, credential = steps(made)
+        replace(credential)
+        assert credential.cluster == load(made).cluster
+        assert load(made).identities[0].generation == generation
+        assert load(made).fingerprints == credential.fingerprints
+
+
+def test_nodes_that_are_one_step_apart_accept_each_other_and_others_do_not(made: str) -> None:
+    taken = steps(made)
+    for one, other in product(range(4), range(4)):
+        accept = taken[one].identities[0].fingerprint in taken[other].accepted
+        accepted = taken[other].identities[0].fingerprint in taken[one].accepted
+        assert (accept and accepted) == (abs(one - other) <= 1)
+
+
+def test_what_each_step_seals_the_neighbours_open(made: str) -> None:
+    stable, prepared, promoted, settled = (each.datagram_keys() for each in steps(made))
+    assert stable[0] == prepared[0] != promoted[0] == settled[0]
+    assert set(prepared) == set(promoted) == {stable[0], settled[0]}
+
+
+def test_no_step_can_be_left_out_and_each_can_be_repeated(made: str) -> None:
+    stable, prepared, promoted, settled = steps(made)
+    for one, other in ((stable, prepared), (prepared, promoted), (promoted, settled)):
+        assert one.next(other.pem()).fingerprints == other.fingerprints
+        assert other.next(other.pem()).fingerprints == other.fingerprints
+        assert other.next(one.pem()).fingerprints == one.fingerprints, "nor is any final"
+    for one, other in ((stable, promoted), (stable, settled), (prepared, settled)):
+        for here, there in ((one, other), (other, one)):
+            with pytest.raises(UserError, match="more than one step away"):
+                here.next(there.pem())
+
+
+def test_where_a_change_stands_can_be_read_from_the_file(made: str) -> None:
+    assert [each.is_to_be_promoted for each in steps(made)] == [False, True, False, False]
+
+
+def test_the_credential_of_another_cluster_is_no_next_one(made: str, tmp_path: Path) -> None:
+    other = create(str(tmp_path / "other.pem"))
+    with pytest.raises(UserError, match=f"is of cluster {other.cluster}, not {load(made).cluster}"):
+        load(made).next(other.pem())
+    with pytest.raises(UserError, match="holds 0 private keys"):
+        load(made).next(b"garbage")
+
+
+def test_it_is_replaced_whole_or_not_at_all(made: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, prepared, *_ = steps(made)
+    before = Path(made).read_bytes()
+
+    def full(fd: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(UserError, match=r"cannot be written \(No space left"):
+            replace(prepared)
+    assert Path(made).read_bytes() == before
+    replace(prepared)
+    assert load(made).fingerprints == prepared.fingerprints
+    assert stat.S_IMODE(os.stat(made).st_mode) == 0o600
+    assert os.listdir(os.path.dirname(made)) == [os.path.basename(made)]
+
+
+def test_the_keys_of_two_clusters_in_one_file(made: str, tmp_path: Path) -> None:
+    other = create(str(tmp_path / "other.pem"))
+    write(made, load(made).pem(), other.pem())
+    assert refusal(made).startswith("holds the keys of two clusters")
+
+
+def test_three_keys(made: str) -> None:
+    write(made, *[load(made).pem()] * 3)
+    assert refusal(made).startswith("holds 3 private keys and 3 certificates")
+
+
+def test_a_second_key_without_its_certificate(made: str) -> None:
+    stable, prepared, *_ = steps(made)
+    write(made, prepared.pem().replace(split(made)[1], b"") + split(made)[1])
+    assert "does not match the first certificate" in refusal(made)
+    write(made, stable.pem() + prepared.pem())
+    assert refusal(made).startswith("holds 3 private keys")

@@ -187,6 +187,27 @@ def test_a_node_whose_address_changed_is_reached_under_the_same_name(
     assert b.heard == [(A, "one"), (A, "two")]
 
 
+def test_all_prove_anew_who_they_are_and_nothing_is_lost(
+    network: Network, pair: tuple[One, One]
+) -> None:
+    a, b = pair
+    a.mesh.send(B, Say("one"))
+    b.mesh.send(A, Say("two"))
+    network.settle()
+    before = list(a.mesh._end.sessions)
+    assert len(before) == 2
+    a.mesh.renew()
+    a.mesh.send(B, Say("three"))
+    network.settle()
+    network.advance(1.0)
+    b.mesh.send(A, Say("four"))
+    network.settle()
+    network.advance(1.0)
+    assert b.heard == [(A, "one"), (A, "three")]
+    assert a.heard == [(B, "two"), (B, "four")]
+    assert not set(before) & set(a.mesh._end.sessions)
+
+
 def test_a_node_that_was_forgotten_gets_nothing_more(
     network: Network, pair: tuple[One, One]
 ) -> None:

@@ -1,11 +1,13 @@
 """TLS with real credentials, in memory: members come in, strangers do not, either way round."""
 
+import os
+import shutil
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives import hashes
+from attrs import evolve
 from cryptography.hazmat.primitives.asymmetric import ec
 from OpenSSL import SSL
 from twisted.internet.address import IPv4Address
@@ -15,7 +17,7 @@ from nanoboost.errors import UserError
 from nanoboost.ids import NodeId
 from nanoboost.net import session as limits
 from nanoboost.net.client import connect
-from nanoboost.net.credential import Credential, _self_signed, create
+from nanoboost.net.credential import Credential, Identity, _self_signed, create, load, replace
 from nanoboost.net.dial import dial
 from nanoboost.net.port import GREETINGS_PER_HOST_MAX, Port
 from nanoboost.net.session import Owner, Session
@@ -45,7 +47,8 @@ def credential(name: str) -> Credential:
     """A credential in memory; the same one for the same name."""
     key = ec.generate_private_key(ec.SECP256R1())
     certificate = _self_signed(key)
-    return Credential(key, certificate, frozenset({certificate.fingerprint(hashes.SHA256())}))
+    only = Identity(key, certificate)
+    return Credential("cluster.pem", (only,), frozenset({only.fingerprint}))
 
 
 @pytest.fixture
@@ -141,11 +144,57 @@ def test_a_second_credential_can_be_accepted_too(network: Network) -> None:
     """While a new credential is brought in, both are."""
     old, new = credential("ours"), credential("new")
     both = old.accepted | new.accepted
-    told = listen(network, Credential(old.private_key, old.certificate, both))
-    security = PinnedTls(Credential(new.private_key, new.certificate, both), network)
+    told = listen(network, evolve(old, accepted=both))
+    security = PinnedTls(evolve(new, accepted=both), network)
     security.cluster = old.cluster
     assert isinstance(dialled(network, security), Session)
     assert len(told.opened) == 1
+
+
+def test_the_credential_is_changed_while_it_is_used(network: Network, tmp_path: Path) -> None:
+    """Step by step at the one end, then at the other; then the old one is a stranger's."""
+    here = create(str(tmp_path / "here.pem"))
+    shutil.copy(here.path, tmp_path / "there.pem")
+    there = load(str(tmp_path / "there.pem"))
+    securities = [PinnedTls(here, network), PinnedTls(there, network)]
+    told = Told()
+    end = an_end(network, A, securities[0])
+    port: Any = Port(end, Owner(told.hear_opened, told.hear, told.hear_closed))
+    listening: Any = end.server_endpoint(at(PORT))
+    listening.listen(port)
+    prepared = here.with_successor()
+    for step in (prepared, prepared.promoted(), prepared.promoted().settled()):
+        for security in securities:
+            security.rekey(step.pem())
+            assert isinstance(dialled(network, securities[1]), Session)
+    assert {load(str(tmp_path / name)).fingerprints for name in ("here.pem", "there.pem")} == {
+        (prepared.fingerprints[1],)
+    }
+    assert securities[0].datagram_keys() == securities[1].datagram_keys()
+    assert not isinstance(dialled(network, PinnedTls(there, network)), Session)
+
+
+def test_a_step_that_cannot_be_written_is_not_taken(network: Network, tmp_path: Path) -> None:
+    found = create(str(tmp_path / "cluster.pem"))
+    security = PinnedTls(found, network)
+    os.unlink(found.path)
+    with pytest.raises(UserError, match="cannot be written"):
+        security.rekey(found.with_successor().pem())
+    assert security.fingerprints == found.fingerprints
+
+
+def test_what_another_process_has_changed_is_taken_up(network: Network, tmp_path: Path) -> None:
+    found = create(str(tmp_path / "cluster.pem"))
+    security = PinnedTls(found, network)
+    new = found.with_successor().promoted()
+    replace(new)
+    security.refresh()
+    assert security.fingerprints == new.fingerprints
+    os.unlink(found.path)
+    security.refresh()
+    create(found.path)
+    security.refresh()
+    assert security.fingerprints == new.fingerprints, "of no file, nor of another cluster"
 
 
 # --- strangers -----------------------------------------------------------------------------------

@@ -10,22 +10,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from twisted.internet.selectreactor import SelectReactor
 from twisted.internet.task import Clock
 
 from nanoboost.errors import LocalError, UserError
-from nanoboost.net.credential import Credential, _self_signed
+from nanoboost.net.credential import Credential, Identity, _self_signed
 from nanoboost.runtime import Runtime
 from nanoboost.world import real
-from nanoboost.world.real import kill_group, monotonic, real_runtime
+from nanoboost.world.real import check_database, kill_group, monotonic, real_runtime
 
 
 def a_credential() -> Credential:
     key = ec.generate_private_key(ec.SECP256R1())
     certificate = _self_signed(key)
-    return Credential(key, certificate, frozenset({certificate.fingerprint(hashes.SHA256())}))
+    only = Identity(key, certificate)
+    return Credential("cluster.pem", (only,), frozenset({only.fingerprint}))
 
 
 OURS = a_credential()
@@ -64,6 +64,25 @@ def close(runtime: Runtime, reactor: Any) -> None:
     while not fired:
         assert time.monotonic() < give_up_at
         reactor.runUntilCurrent()
+
+
+def test_the_processor_time_of_the_reactors_thread_grows(state: Path, reactor: Any) -> None:
+    runtime = real_runtime(reactor, str(state), OURS)
+    before = runtime.busy()
+    sum(range(200_000))
+    assert runtime.busy() > before
+    close(runtime, reactor)
+
+
+def test_the_database_is_checked_before_anything_is_started(state: Path, reactor: Any) -> None:
+    check_database(str(state), OURS.cluster)  # there is none yet
+    close(real_runtime(reactor, str(state), OURS), reactor)
+    check_database(str(state), OURS.cluster)
+    with pytest.raises(UserError, match=r"belongs to cluster .*: give the other credential"):
+        check_database(str(state), "f" * 16)
+    (state / "node.db").write_bytes(b"The film is cut into chunks. " * 100)
+    with pytest.raises(UserError, match="move the state directory away"):
+        check_database(str(state), OURS.cluster)
 
 
 def test_a_state_directory_is_made_for_its_owner_only(state: Path, reactor: Any) -> None:
