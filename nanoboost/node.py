@@ -28,6 +28,7 @@ from nanoboost.gossip.effects import MemberDown, MemberEvent, MemberLeft, Member
 from nanoboost.gossip.members import Meta
 from nanoboost.gossip.messages import STREAM
 from nanoboost.gossip.service import Gossip
+from nanoboost.identity import is_copy, node_id, take_another
 from nanoboost.ids import Address, NodeId
 from nanoboost.master.service import Master
 from nanoboost.nas.service import Nas
@@ -46,32 +47,18 @@ from nanoboost.wire.messages import (
     TaskDone,
 )
 from nanoboost.wire.records import Record
+from nanoboost.wire.rekeying import REKEYING
 
-TCP = (*SESSION, *WORK, *CLIENT, *RAFT, *STREAM)
+TCP = (*SESSION, *WORK, *CLIENT, *REKEYING, *RAFT, *STREAM)
 """All that may travel over a node's TCP port."""
-
-NODE_ID_KEY = b"node/id"
-
-
-def node_id(runtime: Runtime) -> NodeId:
-    """The node's identity: read from its store, or drawn there at the first start.
-
-    Nothing need wait for it to be durable: batches become durable in order, and whatever would
-    make the id matter to others (a vote, a boot generation) is a later batch.
-    """
-    found = dict(runtime.store.load(NODE_ID_KEY)).get(NODE_ID_KEY)
-    if found is not None:
-        return NodeId(found.decode())
-    drawn = f"{runtime.rng('node id').getrandbits(64):016x}"
-    runtime.store.commit([(NODE_ID_KEY, drawn.encode())])
-    return NodeId(drawn)
 
 
 class Node(MultiService):
     """A whole node.
 
-    `ended` is told when the node wants its process to end: with the failure of a broken invariant,
-    or with None once it has left the cluster because a client said so.
+    `ended` is told when the node wants its process to end: with the failure of a broken invariant;
+    with `IdentityTaken`, to start again; or with None once it has left the cluster because a client
+    said so.
     """
 
     _log = Logger()
@@ -97,6 +84,7 @@ class Node(MultiService):
             runtime,
             self.mesh.ask,
             self._member_changed,
+            self._twin_found,
             self._room_crashed,
         )
         self.consensus = Consensus(
@@ -107,7 +95,7 @@ class Node(MultiService):
             self._mastership_changed,
             self._committed,
             self._room_crashed,
-            found=not config.seeds,
+            found=not config.seeds and not config.waits and not is_copy(runtime),
         )
         self.nas = Nas(config.nas_dir, runtime.security.cluster, runtime, self._nas_changed)
         self.agent = Agent(me, config, runtime, self.mesh.send, self._room_crashed)
@@ -126,7 +114,7 @@ class Node(MultiService):
         self.mesh.subscribe((AgentHello, TaskDone), self.master.receive)
         self.mesh.subscribe((MasterHere, Execute, CancelAttempt, Acknowledge), self.agent.receive)
         self.mesh.serve(STREAM, self.gossip.answer)
-        self.mesh.serve(CLIENT, self.front.answer)
+        self.mesh.serve((*CLIENT, *REKEYING), self.front.answer)
         self.mesh.on_refused(self._refused)
         self.mesh.on_met(self.gossip.met)
 
@@ -183,8 +171,29 @@ class Node(MultiService):
         """Leave in good order, draining, and end the process; what a client's `Leave` asks for."""
         self.leave(drain=True).addCallbacks(self._ended, self._room_crashed)
 
+    def rekey(self, pem: bytes) -> tuple[str, ...]:
+        """Use the credential in `pem` from now on, if it is not empty; say what is accepted now.
+        Raises `UserError`.
+
+        Once the old one is accepted no more, what it let in is made to come in again.
+        """
+        security = self._runtime.security
+        before = security.fingerprints
+        if pem:
+            security.rekey(pem)
+            self.gossip.rekey(*security.datagram_keys())
+            self._log.info(
+                "the cluster's credential is {used} now; accepted: {accepted}",
+                event="rekeyed",
+                used=security.fingerprints[0],
+                accepted=" ".join(security.fingerprints),
+            )
+        if not set(before) <= set(security.fingerprints):
+            self._runtime.reactor.callLater(0, self.mesh.renew)  # the answer goes out first
+        return security.fingerprints
+
     def _room_crashed(self, failure: Failure) -> None:
-        self._log.failure("a broken invariant stops this node", failure)
+        self._log.failure("this node stops", failure)
         self._ended(failure)
 
     # --- what one room reports and another must hear ---------------------------------------------
@@ -198,6 +207,12 @@ class Node(MultiService):
         elif isinstance(event, MemberDown | MemberLeft):
             self.master.member_down(member.node)
 
+    def _twin_found(self, address: Address) -> None:
+        """Another machine is this node, and was so before.  Nothing may be said in its name now."""
+        self.consensus.stopService()
+        taken = take_another(self._runtime, self.me, address)
+        taken.addCallbacks(lambda reason: self._ended(Failure(reason)), self._room_crashed)
+
     def _peers(self) -> dict[NodeId, PeerView]:
         return {
             member.node: PeerView(
@@ -206,6 +221,7 @@ class Node(MultiService):
                 member.since,
                 True,
                 f"{member.name} at {member.address}",
+                member.name,
             )
             for member in self.gossip.members
         }

@@ -14,6 +14,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
+from attrs import evolve
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.internet.task import react as _react
@@ -23,14 +24,22 @@ from twisted.python.usage import Options as UsageOptions
 from twisted.python.usage import UsageError
 
 from nanoboost import __version__
+from nanoboost.cli.lan import check_founding
 from nanoboost.config import DEFAULT_PORT, PROFILES, NodeConfig
 from nanoboost.errors import UserError
+from nanoboost.identity import IdentityTaken
 from nanoboost.ids import Address
 from nanoboost.net.credential import Credential, load
 from nanoboost.node import Node, compose
-from nanoboost.world.journal import Journal
-from nanoboost.world.real import is_in_use, monotonic, real_runtime
+from nanoboost.runtime import Runtime
+from nanoboost.world.host import networks
+from nanoboost.world.journal import Journal, RaftJournal
+from nanoboost.world.real import check_database, is_in_use, monotonic, real_runtime
 from nanoboost.world.store import StoreError
+
+LOOPBACK = "127.0.0.1"
+AUTO = "auto"
+"""`--join auto`: there is a cluster, and its beacon tells where."""
 
 NAS_CHECK_S = 15.0
 """A NAS that has not answered by then is called hung; nothing of the daemon waits for it."""
@@ -78,8 +87,9 @@ def _own_host(listen: Address) -> str:
         try:
             probe.connect(("192.0.2.1", 9))  # sends nothing; the kernel picks the route
             return str(probe.getsockname()[0])
-        except OSError:
-            return "127.0.0.1"
+        except OSError:  # no default route: a LAN without a router, or a Pi that is still booting
+            around = (each.address for each in networks() if not each.is_loopback)
+            return next(around, LOOPBACK)
 
 
 class Options(UsageOptions):
@@ -105,7 +115,8 @@ class Options(UsageOptions):
         self["label"] = []
 
     def opt_join(self, address: str) -> None:
-        """HOST:PORT of any node of the cluster to join; may be given several times."""
+        """HOST:PORT of any node of the cluster to join, or `auto`: wait until a node of it is heard
+        on the network; may be given several times."""
         self["join"].append(address)
 
     def opt_label(self, label: str) -> None:
@@ -127,6 +138,8 @@ class Options(UsageOptions):
             check_nas(self.config.nas_dir, self.credential.cluster)
             check_port(self.config.listen)
             check_state(self.config.state_dir)
+            check_database(self.config.state_dir, self.credential.cluster)
+            check_founding(self.config, self.credential)
         except UserError as error:
             raise UsageError(str(error)) from None
 
@@ -140,18 +153,23 @@ class Options(UsageOptions):
             raise UserError(f"--slots {slots!r} is not a whole number")
         listen = _resolved(parse_address(self["listen"] or f"0.0.0.0:{DEFAULT_PORT}"))
         advertise = self["advertise"]
+        own = _resolved(Address(advertise, 0)).host if advertise else _own_host(listen)
+        if self["join"] and own == LOOPBACK != listen.host:
+            raise UserError(
+                "this machine is on no network yet, so no other node could reach this one: start "
+                "it when there is one, or say --advertise HOST"
+            )
         return NodeConfig(
             name=self["name"] or socket.gethostname().split(".")[0] or "node",
             state_dir=os.path.abspath(self["state"] or default_state_dir()),
             nas_dir=os.path.abspath(self["nas"]),
             listen=listen,
-            seeds=tuple(_resolved(parse_address(seed)) for seed in self["join"]),
+            seeds=tuple(_resolved(parse_address(seed)) for seed in self["join"] if seed != AUTO),
+            waits=AUTO in self["join"],
             profile=PROFILES[self["profile"]],
             labels=tuple(self["label"]),
             slots=len(os.sched_getaffinity(0)) if slots is None else int(slots),
-            advertise_host=(
-                _resolved(Address(advertise, 0)).host if advertise else _own_host(listen)
-            ),
+            advertise_host=own,
         )
 
 
@@ -230,6 +248,15 @@ class NodeService(Service):
             runtime = real_runtime(self._reactor, self._config.state_dir, self._credential)
             self._journal = Journal(self._config.state_dir, self._config.name, self._reactor)
             globalLogPublisher.addObserver(self._journal)
+            record = RaftJournal(self._config.state_dir, self._config.name, self._reactor)
+            self._raft_journal, runtime = record, evolve(runtime, record=record)
+        except UserError as error:
+            self._end(2, str(error))
+            return
+        self._start_node(runtime)
+
+    def _start_node(self, runtime: Runtime) -> None:
+        try:
             self._node = compose(self._config, runtime, self._node_ended)
             self._node.startService()
         except UserError as error:
@@ -237,6 +264,17 @@ class NodeService(Service):
             self._end(2, str(error))
             return
         self._note_address(self._node.address)
+
+    async def _start_again(self) -> None:
+        """The node has become another one: begin anew on what its store now says."""
+        node, self._node = self._node, None
+        if node is None:
+            return
+        await node.stopService()
+        if self.running:
+            self._start_node(node.runtime)
+        else:
+            await node.runtime.store.close()
 
     def stopService(self) -> "Deferred[None]":
         """Leave in good order: what runs here starts again elsewhere at once."""
@@ -254,6 +292,7 @@ class NodeService(Service):
         await node.runtime.store.close()
         globalLogPublisher.removeObserver(self._journal)
         self._journal.close()
+        self._raft_journal.close()
 
     @property
     def _address_file(self) -> Path:
@@ -266,22 +305,34 @@ class NodeService(Service):
     def _node_ended(self, failure: Failure | None) -> None:
         if failure is None:
             self._end(0, "")
+        elif failure.check(IdentityTaken):
+            print(f"nanoboost: {failure.getErrorMessage()}", file=sys.stderr, flush=True)
+            Deferred.fromCoroutine(self._start_again()).addErrback(self._node_ended)
         elif failure.check(StoreError):
-            self._end(74, f"stopped because its own disk failed: {failure.getErrorMessage()}")
+            self._end(
+                74,
+                f"stopped because its own disk failed ({failure.getErrorMessage()}): look at the "
+                "disk; a node that starts again says if its state is damaged",
+            )
         else:
             self._end(70, f"stopped by a broken invariant: {failure.getErrorMessage()}")
 
     def _end(self, status: int, reason: str) -> None:
         self.exit_status = status
         if status:
-            print(f"nanoboost: {reason}", file=sys.stderr, flush=True)
-            # twistd would exit with 0; whoever supervises us must see that this was no clean end.
-            self._reactor.addSystemEventTrigger("after", "shutdown", os._exit, status)
+            self._reactor.addSystemEventTrigger("after", "shutdown", _exit, status, reason)
         self._reactor.callWhenRunning(self._stop_reactor)
 
     def _stop_reactor(self) -> None:
         if self._reactor.running:
             self._reactor.stop()
+
+
+def _exit(status: int, reason: str) -> None:
+    """Say why, as the last line of all, and exit: twistd would with 0, and whoever supervises us
+    must see that this was no clean end."""
+    print(f"nanoboost: {reason}", file=sys.stderr, flush=True)
+    os._exit(status)
 
 
 def makeService(options: Options) -> Service:

@@ -39,12 +39,20 @@ class Unreachable(UserError):
 class Cluster:
     """Asks questions of whichever node can answer them.
 
-    `addresses` are where to begin; the addresses of all members are learnt on the way.
+    `addresses` are where to begin; the addresses of all members are learnt on the way.  After a
+    failure `refresh` is called: the credential may have been changed.
     """
 
-    def __init__(self, reactor: Any, security: Security, addresses: Sequence[Address]) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        security: Security,
+        addresses: Sequence[Address],
+        refresh: Callable[[], None] = lambda: None,
+    ) -> None:
         self._reactor = reactor
         self._security = security
+        self._refresh = refresh
         self._catalog = Catalog((*SESSION, *CLIENT))
         self._addresses = dict.fromkeys(addresses)
         self._asked = 0
@@ -67,16 +75,18 @@ class Cluster:
         raise refusal
 
     async def status(self) -> StatusReport:
-        """The cluster as its master sees it, or as any node does while there is none."""
+        """The cluster as its master sees it, or while there is none as any node does that has a
+        copy of the log: the others do not know who votes."""
         report: StatusReport = await self.ask_here(GetStatus)
         self._addresses |= {Address(node.host, node.port): None for node in report.nodes}
         for node in report.nodes:
-            if report.node != report.master == node.node:
+            is_ignorant = not report.master and not report.voters and node.state == "alive"
+            if node.node != report.node and (node.node == report.master or is_ignorant):
                 try:
                     await self._connect(Address(node.host, node.port))
                     report = await self.ask_here(GetStatus)
                 except UserError:
-                    pass  # the master is just going: what the first node knows will do
+                    pass  # it is just going: what the first node knows will do
         return report
 
     async def ask(
@@ -157,6 +167,7 @@ class Cluster:
     def _forget_connection(self) -> None:
         """The node we were connected to is asked last from now on."""
         self.close()
+        self._refresh()
         if self._at is not None:
             self._addresses.pop(self._at, None)
             self._addresses[self._at] = None

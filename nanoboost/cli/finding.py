@@ -3,8 +3,11 @@
 **What cannot be found is told in one line that lists what there is**, or says how to name it.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+import click
 
 from nanoboost import tap
 from nanoboost.cli.cluster import Cluster
@@ -74,8 +77,8 @@ def nas_here(nas: str | None, report: StatusReport) -> Path:
 
 def cluster_at(reactor: Any, credential: str | None, address: Address) -> Cluster:
     """The cluster whose node is at `address`."""
-    found = load(credential or tap.default_credential())
-    return Cluster(reactor, PinnedTls(found, reactor), [address])
+    security = PinnedTls(load(credential or tap.default_credential()), reactor)
+    return Cluster(reactor, security, [address], security.refresh)
 
 
 def load_or_create(credential: str | None) -> Credential:
@@ -85,6 +88,18 @@ def load_or_create(credential: str | None) -> Credential:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         create(str(path))
     return load(str(path))
+
+
+def asking(*, yes: bool) -> Callable[[str], bool]:
+    """Asks the user, unless `--yes` was said; where nobody answers, that is a no."""
+
+    def ask(question: str) -> bool:
+        try:
+            return yes or click.confirm(question)
+        except click.Abort:
+            return False
+
+    return ask
 
 
 def one_job(report: StatusReport, wanted: str) -> JobId:

@@ -9,15 +9,15 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from nanoboost.errors import UserError
 from nanoboost.ids import Address
 from nanoboost.nas.files import claim
 from nanoboost.net.credential import create, load
-from nanoboost.world.journal import read_journal
+from nanoboost.world.journal import Tail, read_journal
 
 Record = dict[str, Any]
 
@@ -37,7 +37,8 @@ class LocalCluster:
         self.credential = directory / "cluster.pem"
         self._profile = profile
         self._slots = slots
-        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._processes: dict[str, Any] = {}  # as `subprocess.Popen`
+        self._addresses: dict[str, Address] = {}
         self._jobs: list[subprocess.Popen[str]] = []
         self.nas.mkdir(parents=True, exist_ok=True)
         if not self.credential.exists():
@@ -58,24 +59,26 @@ class LocalCluster:
 
     def start(self, name: str, *options: str) -> Address:
         """Start a node (again) and wait until it listens; the first one founds the cluster."""
-        heard = self._spawn(name, *options)
-        return self._await(name, heard)
+        return self.start_together({name: options})[0]
 
     def start_all(self, names: Sequence[str]) -> list[Address]:
         """Start several nodes: the first, which founds the cluster, then the others at once."""
         founder, *others = names
-        addresses = [self.start(founder)]
-        heard = {name: self._spawn(name) for name in others}
-        return addresses + [self._await(name, heard[name]) for name in others]
+        return [self.start(founder), *self.start_together(dict.fromkeys(others, ()))]
 
-    def _spawn(self, name: str, *options: str) -> int:
-        """Start the node's process; return how often a node of this name has listened before."""
-        heard = len(self.records(name, "listening"))
-        running = [other for other in self._processes if other != name]
-        known = [other for other in running if self.records(other, "listening")]
+    def start_together(self, options: Mapping[str, Sequence[str]]) -> list[Address]:
+        """Start these nodes at once, each with its options, and wait until all listen."""
+        journals = {name: self._spawn(name, *options[name]) for name in options}
+        return [self._await(name, journal) for name, journal in journals.items()]
+
+    def _spawn(self, name: str, *options: str) -> Tail:
+        """Start the node's process; return what it is about to write into its journal."""
+        journal = Tail(self.state(name), is_new=True)
+        self._addresses.pop(name, None)
+        known = [other for other in self._processes if other in self._addresses]
         with (self.directory / f"{name}.log").open("ab") as log:
-            self._processes[name] = subprocess.Popen(
-                self.command(
+            self._processes[name] = self._launch(
+                (
                     "up",
                     f"--name={name}",
                     f"--state={self.state(name)}",
@@ -87,22 +90,32 @@ class LocalCluster:
                     *(f"--join={self.address(other)}" for other in known[:2]),
                     *options,
                 ),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
+                log,
             )
-        return heard
+        return journal
 
-    def _await(self, name: str, heard: int) -> Address:
-        """Wait until the node listens once more than `heard` times."""
+    def _launch(self, arguments: Sequence[str], log: BinaryIO) -> Any:
+        """Start the process of a node; what it prints goes into `log`."""
+        return subprocess.Popen(
+            self.command(*arguments),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
 
-        def listens() -> bool:
+    def _await(self, name: str, journal: Tail) -> Address:
+        """Wait until the journal says that the node listens."""
+
+        def listens() -> Record | None:
             if self._processes[name].poll() is not None:
                 raise UserError(f"node {name} did not start: {self.log_tail(name)}")
-            return len(self.records(name, "listening")) > heard
+            return next((each for each in journal.read() if each["event"] == "listening"), None)
 
-        self.wait(listens, f"node {name} to listen", START_S)
-        return self.address(name)
+        listening = self.wait(listens, f"node {name} to listen", START_S)
+        journal.close()
+        host, _, port = str(listening["address"]).rpartition(":")
+        address = self._addresses[name] = Address(host, int(port))
+        return address
 
     def kill(self, name: str) -> float:
         """`kill -9` the node; return the monotonic time of it."""
@@ -167,6 +180,10 @@ class LocalCluster:
         """The nodes that run, in the order of their start."""
         return list(self._processes)
 
+    def is_alive(self, name: str) -> bool:
+        """Whether the node's process has not ended by itself."""
+        return self._processes[name].poll() is None
+
     def pid(self, name: str) -> int:
         """The node's process id."""
         return self._processes[name].pid
@@ -176,9 +193,8 @@ class LocalCluster:
         return self.directory / name
 
     def address(self, name: str) -> Address:
-        """Where the node listens."""
-        host, _, port = str(self.records(name, "listening")[-1]["address"]).rpartition(":")
-        return Address(host, int(port))
+        """Where the node listens, or did when it was there last."""
+        return self._addresses[name]
 
     def records(self, name: str, event: str | None = None) -> list[Record]:
         """The node's journal, or its records of one kind."""

@@ -1,26 +1,22 @@
-"""The verbs of `nanoboost`.
+"""The verbs of `nanoboost`: each reads what the user says, and asks others to do it.
 
-**What goes wrong in the world is one line on the error output, and an exit status**: 0 done, 1 the
-job failed, 2 wrong use or wrong input, 3 the cluster cannot be reached.  Never a traceback.
+**No verb decides anything about the cluster**: it asks a node, and tells the answer.
 """
 
-import contextlib
 import os
 import sys
-from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
 import click
-from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.usage import UsageError
 
 from nanoboost import __version__, tap
 from nanoboost.cli import tables
-from nanoboost.cli.cluster import Unreachable
 from nanoboost.cli.demo import demonstrate
 from nanoboost.cli.finding import (
     asked_name,
+    asking,
     cluster_at,
     graph_params,
     load_or_create,
@@ -29,9 +25,19 @@ from nanoboost.cli.finding import (
     node_address,
     one_job,
 )
+from nanoboost.cli.machines import MACHINES
 from nanoboost.cli.progress import display_for
 from nanoboost.cli.recover import recover_here
 from nanoboost.cli.run import Order, embedded, follow, prepare, submit_and_follow
+from nanoboost.cli.salvage import salvage_from
+from nanoboost.cli.verbs import (
+    Verbs,
+    credential_option,
+    json_option,
+    node_option,
+    run_in_reactor,
+    state_option,
+)
 from nanoboost.errors import UserError
 from nanoboost.nas.files import claim
 from nanoboost.net.credential import create, load
@@ -44,79 +50,17 @@ from nanoboost.wire.messages import (
     StatusReport,
     TaskFound,
 )
-
-WRONG, UNREACHABLE = 2, 3
-INTERRUPTED, UNREAD = 130, 141
-"""What a shell makes of a command that SIGINT or SIGPIPE has ended."""
-
-Work = Callable[[Any], Coroutine[Any, Any, int]]
-
-
-def run_in_reactor(work: Work) -> None:
-    """Run `work(reactor)` and exit with the status that it returns.  Ctrl-C cancels it, and lets it
-    tidy up."""
-    status = 1
-
-    async def main(reactor: Any) -> None:
-        nonlocal status
-        doing = Deferred.fromCoroutine(work(reactor))
-        over: Deferred[None] = Deferred()
-
-        def interrupt() -> "Deferred[None]":
-            doing.cancel()
-            return over
-
-        reactor.addSystemEventTrigger("before", "shutdown", interrupt)
-        try:
-            status = await doing
-        except UserError as error:
-            click.echo(f"nanoboost: {error}", err=True)
-            status = UNREACHABLE if isinstance(error, Unreachable) else WRONG
-        except CancelledError:
-            status = INTERRUPTED
-        except BrokenPipeError:  # `| head` has seen enough; what is still buffered goes nowhere
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            status = UNREAD
-        finally:
-            over.callback(None)  # also after a bug of ours: the shutdown waits for it
-
-    with contextlib.suppress(SystemExit):
-        tap.react(main)
-    sys.exit(status)
-
-
-class Verbs(click.Group):
-    """Turns our errors into one line; suggests the verb that was meant."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        """Run the verb."""
-        try:
-            return super().invoke(ctx)
-        except UserError as error:
-            click.echo(f"nanoboost: {error}", err=True)
-            sys.exit(WRONG)
-
-
-credential_option = click.option(
-    "--credential", default=None, metavar="FILE", help="The cluster's credential."
-)
-node_option = click.option(
-    "--node",
-    default=None,
-    metavar="HOST:PORT",
-    envvar="NANOBOOST_NODE",
-    help="Any node of the cluster (default: the one on this machine).",
-)
-state_option = click.option(
-    "--state", default=None, metavar="DIR", help="The state directory of the node on this machine."
-)
-json_option = click.option("--json", "as_json", is_flag=True, help="For programs.")
+from nanoboost.wire.operating import GetCounters
 
 
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="nanoboost")
 def main() -> None:
     """Run one DAG of tasks on all the machines of a LAN; any of them may die."""
+
+
+for verb in MACHINES:
+    main.add_command(verb)
 
 
 @main.command()
@@ -143,7 +87,7 @@ def init(credential: str | None, nas: str | None) -> None:
     where = f" --nas {os.path.abspath(nas)}" if nas else " --nas DIR"
     click.echo(f"next     nanoboost up{where}")
     click.echo(f"others   scp {path} OTHER:{path}")
-    click.echo("         nanoboost up --nas ITS_MOUNT --join THIS_HOST")
+    click.echo("         nanoboost up --nas ITS_MOUNT --join auto")
 
 
 @main.command(
@@ -223,8 +167,14 @@ def run(
 @node_option
 @state_option
 @json_option
+@click.option("--verbose", "-v", is_flag=True, help="And all that the master has counted.")
 def status(
-    job: str | None, credential: str | None, node: str | None, state: str | None, as_json: bool
+    job: str | None,
+    credential: str | None,
+    node: str | None,
+    state: str | None,
+    as_json: bool,
+    verbose: bool,
 ) -> None:
     """Show the cluster and its jobs; with JOB, follow it to its end."""
 
@@ -233,28 +183,15 @@ def status(
         report = await cluster.status()
         if job is None:
             tables.show_status(report, as_json=as_json)
+            if verbose:
+                names = {str(each.node): each.name for each in report.nodes}
+                tables.show_counters(await cluster.ask_here(GetCounters), names, as_json=as_json)
             return 0
         display = display_for(as_json=as_json)
         try:
             return await follow(reactor, cluster, one_job(report, job), display)
         finally:
             display.close()
-
-    run_in_reactor(work)
-
-
-@main.command()
-@credential_option
-@node_option
-@state_option
-@json_option
-def nodes(credential: str | None, node: str | None, state: str | None, as_json: bool) -> None:
-    """List the machines of the cluster."""
-
-    async def work(reactor: Any) -> int:
-        cluster = cluster_at(reactor, credential, needed_address(node, state))
-        tables.show_nodes(await cluster.status(), as_json=as_json)
-        return 0
 
     run_in_reactor(work)
 
@@ -329,18 +266,33 @@ def leave(credential: str | None, node: str | None, state: str | None) -> None:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def recover(credential: str | None, state: str | None, seeds: tuple[str, ...], yes: bool) -> None:
     """Go on with this node alone, when most voters are lost for good."""
-
-    def confirmed(question: str) -> bool:
-        try:
-            return yes or click.confirm(question)
-        except click.Abort:
-            return False
-
     run_in_reactor(
         lambda reactor: recover_here(
-            reactor, state or tap.default_state_dir(), credential, seeds, confirmed
+            reactor, state or tap.default_state_dir(), credential, seeds, asking(yes=yes)
         )
     )
+
+
+@main.command()
+@click.argument("directory", metavar="DIR")
+@credential_option
+@node_option
+@click.option("--nas", default=None, metavar="DIR", help="Where the NAS is mounted here.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def salvage(
+    directory: str, credential: str | None, node: str | None, nas: str | None, yes: bool
+) -> None:
+    """Bring back what a node of a lost side had finished.
+
+    DIR is the state directory of a node that `nanoboost recover` has left behind.
+    """
+
+    async def work(reactor: Any) -> int:
+        cluster = cluster_at(reactor, credential, needed_address(node, None))
+        own = load(credential or tap.default_credential())
+        return await salvage_from(reactor, directory, own, cluster, nas, asking(yes=yes))
+
+    run_in_reactor(work)
 
 
 @main.command()

@@ -4,7 +4,8 @@
 can be reached has a master, and not without a yes.
 """
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,28 @@ from nanoboost.consensus.state import Stored
 from nanoboost.consensus.store import RaftStore
 from nanoboost.errors import UserError
 from nanoboost.gossip.service import PEERS_KEY
+from nanoboost.identity import node_id
 from nanoboost.ids import Address
 from nanoboost.net.credential import Credential, load
 from nanoboost.net.tls import PinnedTls
-from nanoboost.node import node_id
-from nanoboost.runtime import DurableStore
+from nanoboost.runtime import DurableStore, Runtime
 from nanoboost.wire.codec import decode_value
 from nanoboost.world.real import real_runtime
+
+
+@contextlib.asynccontextmanager
+async def stopped_node(
+    reactor: Any, state_dir: str, credential: Credential
+) -> AsyncIterator[Runtime]:
+    """The state of a node that does not run, and cannot be started meanwhile."""
+    if not (Path(state_dir) / "node.db").exists():
+        raise UserError(f"{state_dir} is no node's state: give the directory that --state named")
+    tap.check_state(state_dir)
+    runtime = real_runtime(reactor, state_dir, credential)
+    try:
+        yield runtime
+    finally:
+        await runtime.store.close()
 
 
 async def recover_here(
@@ -36,11 +52,7 @@ async def recover_here(
 ) -> int:
     """Recover the stopped node of `state_dir`; `confirmed(question)` has the last word."""
     credential = load(credential_path or tap.default_credential())
-    if not (Path(state_dir) / "node.db").exists():
-        raise UserError(f"{state_dir} is no node's state: say --state DIR")
-    tap.check_state(state_dir)
-    runtime = real_runtime(reactor, state_dir, credential)
-    try:
+    async with stopped_node(reactor, state_dir, credential) as runtime:
         raft = RaftStore(runtime.store)
         stored = raft.load()
         persist = recover(node_id(runtime), stored)
@@ -50,11 +62,10 @@ async def recover_here(
             click.echo("nothing has been changed")
             return 1
         await raft.commit(persist)
-    finally:
-        await runtime.store.close()
     click.echo(
-        "recovered.  Start this node (nanoboost up); the others join as new, each with an empty "
-        "state directory and --join"
+        "recovered.  Start this node (nanoboost up).  The others join as new, with --join, once "
+        "their state directories are moved away; nanoboost salvage brings back what they had "
+        "finished"
     )
     return 0
 

@@ -141,7 +141,8 @@ async def embedded(reactor: Any, credential: Credential, nas_dir: Path) -> Async
             profile=PROFILES["local"],
             slots=len(os.sched_getaffinity(0)),
         )
-        runtime = real_runtime(reactor, state_dir, credential)
+        # No beacon: two of these on one machine must not take each other for one cluster.
+        runtime = evolve(real_runtime(reactor, state_dir, credential), networks=None)
 
         def ended(failure: Failure | None) -> None:
             why = failure.getErrorMessage() if failure else "it has left"

@@ -34,13 +34,14 @@ LAG_MAX = 64
 class PeerView:
     """A node as gossip sees it: `state` is alive, suspect, dead or left, since monotonic `since`.
     `eligible`: may hold the log.  `home`: its name and address, which the same machine with an
-    emptied state directory still has ("": unknown)."""
+    emptied state directory still has ("": unknown).  `name`: what people call it."""
 
     node: NodeId
     state: str
     since: float
     eligible: bool
     home: str = ""
+    name: str = ""
 
     @property
     def is_live(self) -> bool:

@@ -40,6 +40,11 @@ class Durability:
         return not self._writes
 
     @property
+    def queue(self) -> int:
+        """How many writes are under way."""
+        return len(self._writes)
+
+    @property
     def knows_term(self) -> bool:
         """Whether the term and the vote are durable."""
         return not self._writes or self._writes[0].token > self._term_token
@@ -66,12 +71,14 @@ class Durability:
         for write in self._writes:
             write.last = min(write.last, first_lost - 1)
 
-    def end(self, token: int) -> int:
-        """The write is done, and all before it; return up to where the log is durable."""
-        durable = 0
+    def end(self, token: int) -> tuple[int, float | None]:
+        """The write is done, and all before it; return up to where the log is durable, and when the
+        oldest of them had begun (None: they had been told as done before)."""
+        durable, since = 0, None
         while self._writes and self._writes[0].token <= token:
-            durable = max(durable, self._writes.popleft().last)
-        return durable
+            write = self._writes.popleft()
+            durable, since = max(durable, write.last), write.since if since is None else since
+        return durable, since
 
     def hold(self, to: NodeId, message: Message) -> None:
         """Keep the message until all writes that have begun are done."""

@@ -51,8 +51,7 @@ class Election:
         state = self._state
         if state.leader == node and not state.is_leader:
             state.leader = None
-            wait_s = state.timing.election_s_min / 2 * state.rng.random()
-            state.election_due = min(state.election_due, now + wait_s)
+            self._hurry(now)
 
     def told_to_stand(self, now: float, sender: NodeId, message: TimeoutNow) -> None:
         """The leader hands over: no pre-vote, and voters need not protect it."""
@@ -81,6 +80,7 @@ class Election:
 
     def _stand(self, now: float, *, is_transfer: bool) -> None:
         state = self._state
+        state.counters.elections_started += 1
         state.follow(now, state.term + 1, None)
         state.role = Role.CANDIDATE
         state.vote = state.me
@@ -131,6 +131,7 @@ class Election:
 
     def _refuse(self, sender: NodeId, message: RequestVote) -> None:
         state = self._state
+        state.counters.pre_votes_rejected += message.is_pre
         state.answer(sender, Vote(state.route(sender), state.term, False, message.is_pre))
 
     # --- counting --------------------------------------------------------------------------------
@@ -149,8 +150,17 @@ class Election:
             return
         if not message.is_granted and message.term != state.term:
             return
+        if state.role is Role.CANDIDATE and not message.is_granted and sender not in self._votes:
+            # Another stood at the same time.  If it has won, it is heard before this is over; if
+            # votes are split, nobody need wait for the silence of a leader that there is not.
+            self._hurry(now)
         self._votes.setdefault(sender, message.is_granted)
         self._count(now)
+
+    def _hurry(self, now: float) -> None:
+        state = self._state
+        wait_s = state.timing.election_s_min / 2 * state.rng.random()
+        state.election_due = min(state.election_due, now + wait_s)
 
     def _count(self, now: float) -> None:
         state = self._state

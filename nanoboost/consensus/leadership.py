@@ -7,6 +7,7 @@ out of the voters.  Where somebody else can serve, that node is told to stand at
 
 from collections.abc import Callable, Sequence
 
+from nanoboost.consensus.counters import Loss
 from nanoboost.consensus.messages import EntryKind, TimeoutNow
 from nanoboost.consensus.replication import Replication
 from nanoboost.consensus.state import Role, State
@@ -30,6 +31,7 @@ class Leadership:
     def take_office(self, now: float) -> None:
         """This node has been elected: say so, and commit what earlier terms have left behind."""
         state = self._state
+        state.counters.elections_won += 1
         state.role = Role.LEADER
         state.leader = state.me
         state.transferring_to = None
@@ -49,7 +51,7 @@ class Leadership:
         state = self._state
         if state.is_leader and not state.is_alone:
             if now - self.beat_due > state.timing.election_s_min:
-                state.follow(now, state.term, None)
+                state.follow(now, state.term, None, Loss.PAUSE)
 
     def proceed(self, now: float) -> bool:
         """At each heartbeat: see that this node should still lead; return whether it was time and
@@ -65,10 +67,10 @@ class Leadership:
             for progress in state.progress.values():
                 progress.heard_at += overslept_s
         if not state.configuration.has_quorum(state.heard(now)):
-            state.follow(now, state.term, None)
+            state.follow(now, state.term, None, Loss.NO_QUORUM)
             return False
         if state.durability.is_stalled(now, timing.election_s_max) and not state.is_alone:
-            self.abdicate(now)
+            self.abdicate(now, Loss.STALLED_DISK)
             return False
         if state.transferring_to is not None and now >= state.transfer_until:
             state.transferring_to = None
@@ -88,6 +90,7 @@ class Leadership:
         """Append the records."""
         for data in records:
             self._state.append(EntryKind.RECORD, data)
+        self._state.counters.proposed(now, self._state.log.last_index, len(records))
         self._replication.spread(now)
 
     # --- handing over ----------------------------------------------------------------------------
@@ -110,13 +113,13 @@ class Leadership:
             if state.progress[to].match == state.log.last_index:
                 state.send(to, TimeoutNow(state.route(to), state.term))
 
-    def abdicate(self, now: float) -> None:
+    def abdicate(self, now: float, why: Loss) -> None:
         """Go now; whoever has most of the log should stand at once."""
         state = self._state
         best = self._best()
         if best is not None:
             state.send(best, TimeoutNow(state.route(best), state.term))
-        state.follow(now, state.term, None)
+        state.follow(now, state.term, None, why)
 
     def _best(self) -> NodeId | None:
         """The voter that has most of the log, of those that answer."""

@@ -123,14 +123,17 @@ class Raft:
             case Received(sender, message):
                 self._received(now, sender, message)
             case Woke():
-                pass
+                if self._alarm is not None and now >= self._alarm:
+                    self.state.counters.wake_late.add(now - self._alarm)
             case Persisted(token):
-                self.state.persisted(token)
+                self.state.persisted(now, token)
                 self._release(now)
                 self._advance(now)
             case Proposed(term, data, more):
                 if term == self.state.term and self.state.is_leader:
                     self._leadership.propose(now, (data, *more))
+                else:
+                    self.state.counters.proposals_dropped += 1 + len(more)
             case ReadAsked(ticket):
                 self._reading.asked(ticket)
             case SnapshotTaken(index, data):
@@ -160,19 +163,32 @@ class Raft:
         """Whether a record of so many bytes would be taken into the log of this term."""
         return term == self.state.term and self._leadership.may_propose(size)
 
-    def survives(self, now: float) -> int:
+    def spare(self, now: float) -> int:
         """How many of the voters that are there now could be lost with a quorum left, as far as
-        this node can tell."""
-        state = self.state
-        present = state.heard(now) if state.is_leader else self._believed_live()
-        halves = [state.configuration.voters, state.configuration.outgoing]
+        this node can tell; negative: so many are lacking."""
+        gone = self.missing(now)
+        halves = [self.state.configuration.voters, self.state.configuration.outgoing]
         spare = [
-            sum(node in present for node in half) - len(half) // 2 - 1 for half in halves if half
+            sum(node not in gone for node in half) - len(half) // 2 - 1 for half in halves if half
         ]
-        return max(0, min(spare, default=0))
+        return min(spare, default=0)
 
-    def _believed_live(self) -> set[NodeId]:
-        return {node for node, peer in self.state.peers.items() if peer.is_live} | {self.state.me}
+    def missing(self, now: float) -> dict[NodeId, float | None]:
+        """The voters that are not there, as far as this node can tell, and since when (None: since
+        before it can tell).  A leader goes by who answers it, everybody else by gossip."""
+        state = self.state
+        heard = state.heard(now) if state.is_leader else {state.me}
+        found: dict[NodeId, float | None] = {}
+        for node in state.configuration.members:
+            peer, progress = state.peers.get(node), state.progress.get(node)
+            if node in heard or not state.configuration.is_voter(node):
+                continue
+            dead_since = peer.since if peer is not None and not peer.is_live else None
+            if progress is not None:
+                found[node] = min(progress.heard_at, dead_since or progress.heard_at)
+            elif peer is None or not peer.is_live:
+                found[node] = dead_since
+        return found
 
     # --- a step ----------------------------------------------------------------------------------
 
@@ -225,6 +241,7 @@ class Raft:
         state.save(now)
         self._release(now)
         state.tell()
+        state.counters.applied(now, state.log.applied)
         self._reading.proceed(now)
         self._snapshotting.consider()
         effects = tuple(state.outbox)

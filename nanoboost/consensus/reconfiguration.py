@@ -9,6 +9,7 @@ leader that is not among the new voters leads until that is committed, and then 
 from attrs import evolve
 
 from nanoboost.consensus.autopilot import Contact, Situation, desired_change
+from nanoboost.consensus.counters import Loss
 from nanoboost.consensus.leadership import Leadership
 from nanoboost.consensus.membership import Change
 from nanoboost.consensus.messages import EntryKind, LeaveDone
@@ -64,7 +65,7 @@ class Reconfiguration:
             self._replication.spread(now)
             self._steady_since = now
         elif not state.configuration.is_voter(state.me):
-            self._leadership.abdicate(now)
+            self._leadership.abdicate(now, Loss.REMOVED)
 
     @property
     def _is_free(self) -> bool:

@@ -70,6 +70,7 @@ class Snapshotting:
         term = log.term_at(index)
         assert term is not None
         state.keep_snapshot(Snapshot(index, term, state.membership.at(index), data))
+        state.counters.snapshots_taken += 1
         log.bytes_applied = 0
         kept = index
         size = 0
@@ -85,6 +86,7 @@ class Snapshotting:
         """The member lacks entries that are compacted away."""
         assert self._state.snapshot is not None
         progress.send_snapshot(self._state.snapshot)
+        self._state.counters.snapshots_sent += 1
         self._send_piece(now, node, progress)
 
     def repeat(self, now: float, node: NodeId, progress: Progress) -> None:
@@ -109,6 +111,8 @@ class Snapshotting:
         snapshot = progress.snapshot
         assert snapshot is not None
         progress.sent_at = now
+        piece = snapshot.data[progress.offset : progress.offset + PIECE_BYTES]
+        self._state.counters.snapshot_bytes_sent += len(piece)
         self._state.send(
             node,
             InstallSnapshot(
@@ -119,7 +123,7 @@ class Snapshotting:
                 snapshot.configuration,
                 progress.offset,
                 len(snapshot.data),
-                snapshot.data[progress.offset : progress.offset + PIECE_BYTES],
+                piece,
             ),
         )
 
@@ -154,6 +158,8 @@ class Snapshotting:
             message.index, message.index_term, message.configuration, bytes(incoming.data)
         )
         state.become(snapshot)
+        state.counters.snapshots_installed += 1
+        state.counters.snapshot_bytes_installed += len(snapshot.data)
         state.outbox.append(Restore(snapshot))
         state.promise(sender, Appended(state.route(sender), state.term, snapshot.index))
 

@@ -13,6 +13,7 @@ from attrs import define
 
 from nanoboost.config import ConsensusTiming
 from nanoboost.consensus.autopilot import PeerView
+from nanoboost.consensus.counters import Counters, Loss
 from nanoboost.consensus.durability import Durability
 from nanoboost.consensus.effects import (
     Apply,
@@ -101,6 +102,7 @@ class State:
         self.transferring_to: NodeId | None = None
         self.transfer_until = 0.0
 
+        self.counters = Counters()
         self.outbox: list[Effect] = []
         self._cluster = cluster
         self._routes: dict[NodeId, Route] = {}
@@ -225,9 +227,13 @@ class State:
             self.founder, self.generation = founder, generation
             self._routes = {}
 
-    def follow(self, now: float, term: Term, leader: NodeId | None) -> None:
-        """Be a follower in `term`, of `leader` if one is known."""
+    def follow(
+        self, now: float, term: Term, leader: NodeId | None, why: Loss = Loss.HIGHER_TERM
+    ) -> None:
+        """Be a follower in `term`, of `leader` if one is known; `why`, if this node was leader."""
         assert term >= self.term
+        if self.is_leader:
+            self.counters.lost(why if self.transferring_to is None else Loss.HANDED_OVER)
         if term > self.term:
             self.term, self.vote = term, NOBODY_YET
         if self.role is not Role.FOLLOWER:
@@ -278,9 +284,12 @@ class State:
         """This is now the snapshot to start from, and to give to others."""
         self.snapshot = self._unsaved_snapshot = snapshot
 
-    def persisted(self, token: int) -> None:
+    def persisted(self, now: float, token: int) -> None:
         """A write is done."""
-        self.log.durable = max(self.log.durable, self.durability.end(token))
+        durable, since = self.durability.end(token)
+        self.log.durable = max(self.log.durable, durable)
+        if since is not None:
+            self.counters.fsync_latency.add(now - since)
 
     # --- the end of a step -----------------------------------------------------------------------
 
@@ -307,6 +316,7 @@ class State:
         entries = self.log.take_applicable()
         if entries:
             self.outbox.append(Apply(entries))
+            self.counters.entries_applied += len(entries)
         told = (self.term, self.leader, self.is_leader)
         if told != self._told:
             self._told = told
@@ -316,4 +326,5 @@ class State:
             if self.is_configuration_committed:
                 if configuration != self._settled and configuration.voters:
                     self.outbox.append(ConfigurationSettled(configuration))
+                    self.counters.config_changes += 1
                 self._settled = configuration

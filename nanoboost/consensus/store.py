@@ -25,6 +25,11 @@ class RaftStore:
         self._store = store
         self._first, self._last = 1, 0  # the entries on the disk, once all commits are done
 
+    @property
+    def is_full(self) -> bool:
+        """Whether what was committed waits for space on the disk."""
+        return self._store.is_full
+
     def load(self) -> Stored:
         """What the node knew.  Raises `UserError` if it makes no sense to this version."""
         pairs = dict(self._store.load(PREFIX))

@@ -12,6 +12,7 @@ from nanoboost.master.events import Answer, Question, ReadPlan
 from nanoboost.master.jobs import Job
 from nanoboost.master.reign import Reign
 from nanoboost.master.report import job_report, task_found
+from nanoboost.master.salvage import Salvaging
 from nanoboost.plan import Plan
 from nanoboost.wire.messages import (
     Cancel,
@@ -24,6 +25,7 @@ from nanoboost.wire.messages import (
     Submit,
     Submitted,
 )
+from nanoboost.wire.operating import Salvage
 from nanoboost.wire.records import JobSubmitted
 
 GRAPH_NAME_MAX = 200
@@ -45,12 +47,13 @@ class _Submission:
 class Desk:
     """Answers the clients of one term."""
 
-    def __init__(self, reign: Reign, closing: Closing) -> None:
+    def __init__(self, reign: Reign, closing: Closing, salvaging: Salvaging) -> None:
         self._reign = reign
         self._closing = closing
+        self._salvaging = salvaging
         self._submissions: dict[JobId, _Submission] = {}
         self._cancels: dict[JobId, list[tuple[int, int]]] = {}
-        self._askers: dict[JobId, list[tuple[int, GetJob | FindTask]]] = {}
+        self._askers: dict[JobId, list[tuple[int, GetJob | FindTask | Salvage]]] = {}
 
     # --- questions -------------------------------------------------------------------------------
 
@@ -64,7 +67,9 @@ class Desk:
             self._refuse(ticket, question.request, f"there is no job {question.job}")
         elif isinstance(question, Cancel):
             self._cancel(ticket, question, job)
-        elif job.scheduler is None and (job.state.is_final or isinstance(question, FindTask)):
+        elif isinstance(question, Salvage) and job.is_ending:
+            self._salvaging.refuse(ticket, question, job)
+        elif job.scheduler is None and (job.state.is_final or not isinstance(question, GetJob)):
             self._askers.setdefault(job.name, []).append((ticket, question))
             self._closing.want_plan(now, job)
         else:
@@ -97,9 +102,14 @@ class Desk:
             self._cancels.setdefault(job.name, []).append((ticket, question.request))
             self._closing.move(job, JobState.CANCELLED, "by request")
 
-    def _report(self, now: float, ticket: int, question: GetJob | FindTask, job: Job) -> None:
+    def _report(
+        self, now: float, ticket: int, question: GetJob | FindTask | Salvage, job: Job
+    ) -> None:
         if isinstance(question, GetJob):
             self._answer(ticket, job_report(now, self._reign, job, question.request))
+            return
+        if isinstance(question, Salvage):
+            self._salvaging.asked(now, ticket, question, job)
             return
         task = job.plan_scheduler.find(question.task)
         if task is None:
@@ -154,8 +164,13 @@ class Desk:
             self._answer(ticket, Submitted(request, name))
         return submission.plan
 
+    def progressed(self, job: Job) -> None:
+        """A frontier of the job is committed."""
+        self._salvaging.committed(job)
+
     def ended(self, job: Job) -> None:
         """The job's end is committed: tell those who cancelled it."""
+        self._salvaging.ended(job)
         for ticket, request in self._cancels.pop(job.name, ()):
             self._answer(ticket, Cancelled(request, job.name, job.state.value))
 
@@ -179,6 +194,7 @@ class Desk:
         waiting += [each for found in self._cancels.values() for each in found]
         for asked in self._askers.values():
             waiting += [(ticket, question.request) for ticket, question in asked]
+        waiting += self._salvaging.waiting()
         for ticket, request in waiting:
             self._answer(ticket, NotMaster(request, "", 0))
 

@@ -19,9 +19,10 @@ from nanoboost.wire.messages import (
     Submit,
     TaskDone,
 )
+from nanoboost.wire.operating import Salvage
 from nanoboost.wire.records import JobEntry, Record
 
-Question = Submit | Cancel | GetJob | FindTask
+Question = Submit | Cancel | GetJob | FindTask | Salvage
 
 
 class Chore(Enum):

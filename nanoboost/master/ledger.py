@@ -33,11 +33,13 @@ class Ledger:
 
     def owe(self, task: TaskId, node: NodeId, key: AttemptKey) -> None:
         """The result of the attempt is in the frontier, or is not needed because of it."""
-        owed = self._open.setdefault(task, [])
-        if (node, key) not in owed and (node, key) not in self._covered.get(task, ()):
-            owed.append((node, key))
-        if not owed:
-            del self._open[task]
+        known = (*self._open.get(task, ()), *self._covered.get(task, ()))
+        if (node, key) not in known:
+            self._open.setdefault(task, []).append((node, key))
+
+    def note(self, task: TaskId) -> None:
+        """The task is in the frontier by a result that no agent holds."""
+        self._open.setdefault(task, [])
 
     def is_owed(self, task: TaskId) -> bool:
         """Whether something about the task is not committed yet."""

@@ -47,6 +47,7 @@ from nanoboost.master.reign import PROPOSE_AGAIN_S, Reign
 from nanoboost.master.report import AgentView, agent_views, summary
 from nanoboost.master.results import Results
 from nanoboost.master.roster import Roster
+from nanoboost.master.salvage import Salvaging
 from nanoboost.master.scheduler import Scheduler
 from nanoboost.master.takeover import Takeover
 from nanoboost.plan import Plan
@@ -214,8 +215,8 @@ class Pipeline:
             read.term, self._timing, self._estimates, self._names, takeover, self._outbox
         )
         self._closing = Closing(reign)
-        self._desk = Desk(reign, self._closing)
         self._results = Results(reign, self._closing)
+        self._desk = Desk(reign, self._closing, Salvaging(reign, self._results))
         self._roster = Roster(reign, self._members)
         for entry in read.entries:
             reign.jobs[entry.submitted.job] = Job.inherited(entry)
@@ -261,6 +262,7 @@ class Pipeline:
                 self._desk.ended(job)
         elif record.frontier == job.ledger.in_flight:
             self._acknowledge(reign, job)
+            self._desk.progressed(job)
             self._closing.check(job)
 
     def _acknowledge(self, reign: Reign, job: Job) -> None:

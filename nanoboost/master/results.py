@@ -48,6 +48,17 @@ class Results:
         ready = [each for task in sorted(parked) for each in parked[task].values()]
         self._judge_all(now, job, ready)
 
+    def adopt(self, now: float, job: Job, key: AttemptKey) -> None:
+        """A result that no agent holds wins its task; `salvage` says why it may."""
+        assert job.plan_scheduler.is_ready(key.task)
+        parked: list[tuple[NodeId, TaskDone]] = []
+        for child in self._finish(job, key):
+            parked.extend(job.parked.pop(child, {}).values())
+            self._reign.expose(job, child)
+        job.ledger.note(key.task)
+        self._reign.journal("salvaged", job=job.name, task=key.task, attempt=str(key.attempt))
+        self._judge_all(now, job, parked)
+
     # --- judging ---------------------------------------------------------------------------------
 
     def _judge_all(self, now: float, job: Job, found: list[tuple[NodeId, TaskDone]]) -> None:
@@ -101,16 +112,22 @@ class Results:
         """The task is done: its children may start, and nobody else need run it."""
         reign, key, task = self._reign, done.key, done.key.task
         run = self._release(key)
-        children = job.plan_scheduler.finish(task, key.attempt)
-        job.ledger.owe(task, node, key)
         job.remember(key, Past(node, Outcome.DONE))
         reign.journal("done", job=job.name, task=task, attempt=str(key.attempt), outcome="DONE")
-        reign.queue.discard(job.name, task)
-        reign.cancel(run for run in reign.agents.runs_of(job.name, task) if not run.is_cancelled)
-        job.parked.pop(task, None)
+        children = self._finish(job, key)
+        job.ledger.owe(task, node, key)
         pool = (job.name, job.plan_scheduler.plan.tasks[task].cls)
         reign.agents.succeeded(node, pool)
         reign.learn(job, run, task, node, (done.wall_s, done.cpu_s))
+        return children
+
+    def _finish(self, job: Job, key: AttemptKey) -> list[TaskId]:
+        """The task is won: nobody need run it any more; return what that made ready."""
+        reign, task = self._reign, key.task
+        children = job.plan_scheduler.finish(task, key.attempt)
+        reign.queue.discard(job.name, task)
+        reign.cancel(run for run in reign.agents.runs_of(job.name, task) if not run.is_cancelled)
+        job.parked.pop(task, None)
         return children
 
     def _fail(self, now: float, job: Job, node: NodeId, done: TaskDone) -> None:

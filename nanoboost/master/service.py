@@ -56,6 +56,7 @@ PROSE = {
     "execute": "{name} of {job} goes to {agent} as attempt {attempt}",
     "done": "task {task} of {job}: attempt {attempt} is {outcome}",
     "refused": "task {task} of {job}: attempt {attempt} has read what did not win",
+    "salvaged": "task {task} of {job}: attempt {attempt} of a lost side counts here",
     "finished": "task {task} of {job} is finished for ever by attempt {attempt}",
     "job": "job {job} is {state}",
 }

@@ -163,6 +163,28 @@ def read_manifest(
     return patiently(nas_dir, path, read, wait_s, pace)
 
 
+def is_whole(nas_dir: str, key: AttemptKey) -> bool:
+    """Whether an attempt that ended long ago has left its manifest and, with the sizes that it
+    says, its outputs.  Their content is for whoever reads them to check.  `NasError` if the NAS
+    cannot tell."""
+    with told_as_nas_error(f"{attempt_dir(key)} on the NAS at {nas_dir}"):
+        try:
+            manifest = decode_manifest(read_beneath(nas_dir, manifest_path(key)), key)
+            return all(
+                _size(nas_dir, output_path(key, each.path)) == each.size for each in manifest.files
+            )
+        except (FileNotFoundError, NotADirectoryError, RemoteError):
+            return False
+
+
+def _size(nas_dir: str, path: str) -> int:
+    fd = open_beneath(nas_dir, path)
+    try:
+        return os.fstat(fd).st_size
+    finally:
+        os.close(fd)
+
+
 def input_path(
     nas_dir: str, key: AttemptKey, path: str, wait_s: float = WAIT_S, *, pace: Pace = REAL
 ) -> Path:

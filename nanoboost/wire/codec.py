@@ -6,9 +6,10 @@ bytes are and whichever cbor2 is installed (cbor2 raises several kinds of except
 tags, cycles, duplicate keys and trailing bytes, so a scan of our own goes first).
 
 Field types that can travel: `bool int float str bytes`, `X | None`, `tuple[X, ...]`,
-`tuple[X, Y]`, an `enum.Enum`, a NewType of these, a frozen attrs class (a nested array), and
-`Value` (what a user's parameter may be).  Fields are only ever appended, with defaults; tags are
-never reused; a decoder fills missing trailing fields from their defaults.
+`tuple[X, Y]`, an `enum.Enum`, a NewType of these, a frozen attrs class (a nested array; or bytes,
+if it has `to_wire` and `from_wire`, which raises `ValueError`), and `Value` (what a user's
+parameter may be).  Fields are only ever appended, with defaults; tags are never reused; a decoder
+fills missing trailing fields from their defaults.
 """
 
 import enum
@@ -66,7 +67,8 @@ def _scan(data: bytes, items_max: int) -> None:
                     return
                 left, keys = outer.pop()
             left -= 1
-            major, argument = data[position] >> 5, data[position] & 31
+            first = data[position]
+            major, argument = first >> 5, first & 31
             position += 1
             if argument > 27:
                 raise RemoteError(f"indefinite length at byte {position - 1}")
@@ -183,6 +185,10 @@ _SCALARS: dict[Any, Check] = {
 }
 
 
+_KIND_IS_ENOUGH = {_SCALARS[kind]: kind for kind in (bool, str, bytes)}
+"""Checks that a value of the right type has passed already: they need not be called."""
+
+
 def _check_for(annotation: Any) -> Check:
     """Compile an annotation into the function that checks and converts a decoded value."""
     while hasattr(annotation, "__supertype__"):  # NewType
@@ -199,9 +205,23 @@ def _check_for(annotation: Any) -> Check:
         return _optional(_check_for(inner))
     if isinstance(annotation, type) and issubclass(annotation, enum.Enum):
         return _enumeration(annotation)
+    if isinstance(annotation, type) and hasattr(annotation, "from_wire"):
+        return _packed(annotation.from_wire)
     if isinstance(annotation, type) and attrs.has(annotation):
-        return _Record(annotation).build
+        return _record_of(annotation).build
     raise LocalError(f"{annotation!r} cannot travel in a message")
+
+
+def _packed(unpack: Callable[[bytes], Any]) -> Check:
+    def check(value: Any) -> Any:
+        if type(value) is not bytes:
+            raise RemoteError(f"bytes expected, {type(value).__name__} found")
+        try:
+            return unpack(value)
+        except ValueError as error:
+            raise RemoteError(str(error)) from None
+
+    return check
 
 
 class _Record:
@@ -212,6 +232,7 @@ class _Record:
         hints = typing.get_type_hints(cls)
         fields = attrs.fields(cls)
         self._checks = [_check_for(hints[field.name]) for field in fields]
+        self._enough = [_KIND_IS_ENOUGH.get(check) for check in self._checks]
         self._names = [field.name for field in fields]
         self._required = sum(field.default is attrs.NOTHING for field in fields)
 
@@ -219,45 +240,68 @@ class _Record:
         found = _sequence(values)
         if not self._required <= len(found) <= len(self._checks):
             raise RemoteError(f"{self._cls.__name__} with {len(found)} fields")
-        fields: list[Any] = []
         try:
-            for check, value in zip(self._checks, found, strict=False):
-                fields.append(check(value))
+            fields = [
+                value if type(value) is kind else check(value)
+                for kind, check, value in zip(self._enough, self._checks, found, strict=False)
+            ]
         except RemoteError as error:
-            name = self._names[len(fields)]
-            raise RemoteError(f"{self._cls.__name__}.{name}: {error}") from None
+            raise RemoteError(f"{self._cls.__name__}.{self._wrong(found)}: {error}") from None
         try:
             return self._cls(*fields)
         except (ValueError, TypeError) as error:  # an attrs validator: the value is out of bounds
             raise RemoteError(f"{self._cls.__name__}: {error}") from None
 
+    def _wrong(self, found: Iterable[Any]) -> str:
+        """The name of the first field that holds what it must not."""
+        for name, check, value in zip(self._names, self._checks, found, strict=False):
+            try:
+                check(value)
+            except RemoteError:
+                return name
+        raise AssertionError("one of them was wrong before")
+
 
 @functools.cache
-def _fields_of(cls: type) -> Callable[[Any], list[Any]] | None:
+def _record_of(cls: type) -> _Record:
+    """Compiled once for all catalogs and all messages in which it is nested."""
+    return _Record(cls)
+
+
+_AS_IT_IS = frozenset((str, bytes, bool, type(None)))
+
+
+@functools.cache
+def _fields_of(cls: type) -> Callable[[Any], tuple[Any, ...]] | None:
     """What gives the fields of an instance, in order; None if `cls` is no attrs class."""
     if not attrs.has(cls):
         return None
     names = [field.name for field in attrs.fields(cls)]
     if len(names) < 2:
-        return lambda value: [getattr(value, name) for name in names]
-    get = operator.attrgetter(*names)
-    return lambda value: list(get(value))
+        return lambda value: tuple(getattr(value, name) for name in names)
+    return operator.attrgetter(*names)
+
+
+def _plain_list(values: Iterable[Any]) -> list[Any]:
+    return [each if type(each) in _AS_IT_IS else _plain(each) for each in values]
 
 
 def _plain(value: Any) -> Any:
     """What cbor2 can encode: enums by value, nested classes as arrays, tuples as arrays."""
     kind = type(value)
-    if kind is str or kind is bytes or kind is bool or value is None:
+    if kind in _AS_IT_IS:
         return value
     if kind is int and INT_MIN <= value <= INT_MAX:
         return value
     if kind is float and math.isfinite(value):
         return value
     if kind is tuple or kind is list:
-        return [_plain(each) for each in value]
+        return _plain_list(value)
+    if hasattr(kind, "to_wire"):
+        return value.to_wire()
     fields_of = _fields_of(kind)  # type: ignore[arg-type]  # mypy: a class is hashable
     if fields_of is not None:
-        return [_plain(each) for each in fields_of(value)]
+        return _plain_list(fields_of(value))
     if isinstance(value, enum.Enum):
         return value.value
     if kind is dict and all(type(key) is str for key in value):
@@ -276,7 +320,7 @@ class Catalog:
             tag: int = cls.TAG  # type: ignore[attr-defined]
             if tag in self._record_by_tag:
                 raise LocalError(f"tag {tag} of {cls.__name__} is taken")
-            self._record_by_tag[tag] = _Record(cls)
+            self._record_by_tag[tag] = _record_of(cls)
             self._classes.add(cls)
 
     def encode(self, message: object) -> bytes:

@@ -13,6 +13,7 @@ from attrs import frozen
 
 from nanoboost.ids import Attempt, AttemptKey, JobId, NodeId, TaskId
 from nanoboost.wire.codec import message
+from nanoboost.wire.operating import OPERATING
 
 PROTOCOL_VERSION = 1
 
@@ -306,10 +307,24 @@ class JobSummary:
     total: int
 
 
+@frozen
+class MissingVoter:
+    """A voter that is not there, for so many seconds (negative: for longer than the answering node
+    can tell).  `name` is empty if that is not known."""
+
+    node: NodeId
+    name: str
+    gone_s: float
+
+
 @message(49)
 class StatusReport:
     """The answer to `GetStatus`.  `master` is empty while there is none; `survives` is how many
-    voters the cluster can lose now; `nas` the answering node's mount point."""
+    voters the cluster can lose now; `nas` the answering node's mount point.
+
+    `voters` is how many there should be (0: this node has no copy of the log and cannot tell);
+    of those `missing`, `lacks` must come back before there can be a master again.  This node's copy
+    of the log ends at entry `log_index` of `log_term`."""
 
     request: int
     cluster: str
@@ -320,6 +335,11 @@ class StatusReport:
     nas: str
     nodes: tuple[NodeReport, ...]
     jobs: tuple[JobSummary, ...]
+    voters: int = 0
+    lacks: int = 0
+    missing: tuple[MissingVoter, ...] = ()
+    log_term: int = 0
+    log_index: int = 0
 
 
 @message(50)
@@ -361,4 +381,5 @@ CLIENT = (
     FindTask,
     TaskFound,
     Leave,
+    *OPERATING,
 )

@@ -63,6 +63,8 @@ class SqliteStore:
         self._error: StoreError | None = None  # only touched in the reactor's thread
         self._closed: list[Deferred[None]] = []
         self._is_closed = False
+        self.is_full = False
+        """Whether commits wait for space; only touched in the reactor's thread."""
         self._thread = threading.Thread(target=self._write, name="store", daemon=True)
         self._thread.start()
 
@@ -156,6 +158,7 @@ class SqliteStore:
     # --- back in the reactor's thread ------------------------------------------------------------
 
     def _answer(self, waiting: "list[Deferred[None]]", error: StoreError | None) -> None:
+        self.is_full = False
         if error is not None:
             self._error = error
         for done in waiting:
@@ -165,6 +168,7 @@ class SqliteStore:
                 done.errback(Failure(error))
 
     def _tell_full(self) -> None:
+        self.is_full = True
         self._log.warn(
             "{path}: the disk is full; nothing is promised until there is space again",
             event="disk_full",
@@ -175,6 +179,19 @@ class SqliteStore:
         self._is_closed = True
         for done in self._closed:
             done.callback(None)
+
+
+def peek(path: str, key: bytes) -> bytes | None:
+    """One value of a database that nobody uses.  Raises `UserError` as `SqliteStore` does."""
+    connection = _opened(path)
+    try:
+        found = connection.execute("SELECT value FROM pairs WHERE key = ?", (key,)).fetchone()
+    except sqlite3.DatabaseError as error:
+        raise _damaged(path, error) from None
+    else:
+        return None if found is None else bytes(found[0])
+    finally:
+        connection.close()
 
 
 def _opened(path: str) -> sqlite3.Connection:

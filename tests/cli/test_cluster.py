@@ -11,11 +11,11 @@ from twisted.trial.unittest import SynchronousTestCase
 from nanoboost.cli.cluster import PATIENCE_S, Cluster, Unreachable
 from nanoboost.cli.finding import nas_here
 from nanoboost.errors import UserError
-from nanoboost.ids import JobId, NodeId
+from nanoboost.ids import Address, JobId, NodeId
 from nanoboost.net.credential import create, load
 from nanoboost.net.tls import PinnedTls
 from nanoboost.wire.codec import evolve
-from nanoboost.wire.messages import Cancel, Cancelled, GetJob, StatusReport
+from nanoboost.wire.messages import Cancel, Cancelled, GetJob, NodeReport, StatusReport
 
 JOB = JobId("film-1")
 REPORT = StatusReport(1, "c" * 16, NodeId("1" * 16), NodeId(""), 1, 0, "/no/nas", (), ())
@@ -92,3 +92,33 @@ def test_a_nas_that_is_elsewhere_on_this_machine_must_be_named() -> None:
         nas_here(None, REPORT)
     with pytest.raises(UserError, match=r"^/no/such is no directory"):
         nas_here("/no/such", REPORT)
+
+
+def test_while_there_is_no_master_a_node_that_knows_the_voters_is_asked(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def node(digit: str, port: int, state: str) -> NodeReport:
+        name = NodeId(digit * 16)
+        return NodeReport(name, digit, "10.0.0.1", port, state, "", 1, 0, 1.0, (), "")
+
+    agent, dead, voter, other = (
+        node("1", 1, "alive"),
+        node("2", 2, "dead"),
+        node("3", 3, "alive"),
+        node("4", 4, "alive"),
+    )
+    nodes = (agent, dead, voter, other)
+    at = [agent]
+
+    async def answer(_question: object) -> StatusReport:
+        voters = 0 if at[0] is agent else 3
+        return evolve(REPORT, node=at[0].node, nodes=nodes, voters=voters)
+
+    async def connect(address: Address) -> None:
+        at[0] = nodes[address.port - 1]
+
+    monkeypatch.setattr(cluster, "ask_here", answer)
+    monkeypatch.setattr(cluster, "_connect", connect)
+    found: list[StatusReport] = []
+    Deferred.fromCoroutine(cluster.status()).addCallback(found.append)
+    assert [report.node for report in found] == [voter.node]

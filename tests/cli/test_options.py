@@ -11,6 +11,7 @@ from nanoboost import tap
 from nanoboost.cli.local import LocalCluster
 from nanoboost.errors import UserError
 from nanoboost.ids import Address
+from nanoboost.runtime import Network
 
 
 @pytest.fixture
@@ -87,3 +88,55 @@ def test_a_port_that_another_has_is_found_before_the_node_starts(
             taken.listen()
         with pytest.raises(UsageError, match="in use"):
             parsed(cluster, f"--listen=127.0.0.1:{taken.getsockname()[1]}")
+
+
+# --- finding the cluster -------------------------------------------------------------------------
+
+
+def test_join_auto_names_nobody_and_founds_nothing(cluster: LocalCluster) -> None:
+    config = parsed(cluster, "--listen=127.0.0.1:0", "--join=auto").config
+    assert (config.seeds, config.waits) == ((), True)
+    both = parsed(cluster, "--listen=127.0.0.1:0", "--join=auto", "--join=127.0.0.1:9").config
+    assert (both.seeds, both.waits) == ((Address("127.0.0.1", 9),), True)
+    assert not parsed(cluster, "--listen=127.0.0.1:0").config.waits
+
+
+class NoRoute:
+    """A socket on a machine without a default route."""
+
+    def __init__(self, *_kind: object) -> None:
+        pass
+
+    def __enter__(self) -> "NoRoute":
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        pass
+
+    def connect(self, _where: object) -> None:
+        raise OSError(101, "Network is unreachable")
+
+
+def test_without_a_route_it_is_the_address_of_the_lan(monkeypatch: pytest.MonkeyPatch) -> None:
+    around = [
+        Network("127.0.0.1", "127.255.255.255", is_loopback=True),
+        Network("192.168.1.7", "192.168.1.255", is_loopback=False),
+    ]
+    monkeypatch.setattr(tap.socket, "socket", NoRoute)
+    monkeypatch.setattr(tap, "networks", lambda: tuple(around))
+    anywhere = Address("0.0.0.0", 7470)
+    assert tap._own_host(anywhere) == "192.168.1.7"
+    del around[1]
+    assert tap._own_host(anywhere) == "127.0.0.1"
+    assert tap._own_host(Address("10.0.0.1", 7470)) == "10.0.0.1"
+
+
+def test_a_node_that_nobody_could_reach_joins_nothing(
+    cluster: LocalCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A Pi that boots faster than its Wi-Fi would tell others to find it at their own loopback."""
+    monkeypatch.setattr(tap, "_own_host", lambda _: "127.0.0.1")
+    with pytest.raises(UsageError, match="on no network yet"):
+        parsed(cluster, "--listen=0.0.0.0:0", "--join=auto")
+    assert parsed(cluster, "--listen=0.0.0.0:0", "--join=auto", "--advertise=10.0.0.1").config
+    assert parsed(cluster, "--listen=127.0.0.1:0", "--join=auto").config

@@ -13,11 +13,13 @@ from nanoboost.nas.attempts import (
     OpenAttempt,
     OutputMissing,
     input_path,
+    is_whole,
     read_manifest,
     source_path,
 )
 from nanoboost.nas.layout import ID, attempt_dir, log_path, manifest_path, output_path, part_dir
 from nanoboost.nas.manifest import Manifest, ManifestFile, encode_manifest
+from nanoboost.nas.publish import clean
 from tests.nas.clock import SleepClock
 
 CLUSTER = "0123456789abcdef"
@@ -54,6 +56,31 @@ def test_an_attempt_appears_whole_under_its_name(nas: str) -> None:
 def test_an_attempt_without_outputs_can_end(nas: str) -> None:
     finished(nas)
     assert read_manifest(nas, KEY).files == ()
+
+
+def test_an_attempt_is_whole_while_its_manifest_and_its_outputs_lie_there(nas: str) -> None:
+    assert not is_whole(nas, KEY), "it has never been there"
+    running = OpenAttempt(nas, KEY)
+    running.output("a").write_text("aaa")
+    assert not is_whole(nas, KEY), "it has not ended"
+    running.commit(["a"])
+    finished(nas, SECOND, a="aaa", below__b="")
+    assert is_whole(nas, KEY)
+    assert is_whole(nas, SECOND)
+    Path(nas, output_path(KEY, "a")).write_text("aa")
+    assert not is_whole(nas, KEY), "an output has another size"
+    Path(nas, manifest_path(KEY)).write_bytes(b"?")
+    assert not is_whole(nas, KEY), "its manifest is damaged"
+    clean(nas, JOB)
+    assert not is_whole(nas, SECOND), "its outputs have been removed with the job's end"
+
+
+def test_a_nas_that_cannot_tell_whether_an_attempt_is_whole_is_blamed(nas: str) -> None:
+    finished(nas, a="aaa")
+    Path(nas, manifest_path(KEY)).unlink()
+    Path(nas, manifest_path(KEY)).symlink_to(manifest_path(SECOND))
+    with pytest.raises(NasError, match="symbolic link"):
+        is_whole(nas, KEY)
 
 
 def test_two_attempts_of_one_task_do_not_meet(nas: str) -> None:

@@ -1,12 +1,15 @@
 """Facts about this machine."""
 
 import math
+import socket
+import sys
+from ipaddress import ip_address
 from types import SimpleNamespace
 
 import pytest
 
 from nanoboost.world import host as module
-from nanoboost.world.host import REFERENCE_S, benchmark, host
+from nanoboost.world.host import REFERENCE_S, benchmark, host, networks
 
 
 def test_the_benchmark_gives_a_speed() -> None:
@@ -49,3 +52,30 @@ def test_the_facts() -> None:
     assert facts.memory_mib > 64
     assert facts.hostname
     assert "." not in facts.hostname
+
+
+# --- networks ------------------------------------------------------------------------------------
+
+
+def test_this_machine_is_on_loopback_at_least_and_can_be_called_wherever_it_is() -> None:
+    found = networks()
+    assert [each.address for each in found if each.is_loopback] == ["127.0.0.1"]
+    for each in found:
+        own, everybody = ip_address(each.address), ip_address(each.broadcast)
+        assert own.version == everybody.version == 4
+        assert each.is_loopback == own.is_loopback
+        assert own != everybody
+
+
+def test_an_interface_that_has_just_gone_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "if_nameindex", lambda: [(1, "lo"), (99, "gone0")])
+    assert [each.is_loopback for each in networks()] == [True]
+
+
+def test_elsewhere_than_on_linux_it_is_the_network_of_the_default_route(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sys, "platform", "darwin")
+    loopback, *routed = networks()
+    assert loopback.is_loopback
+    assert all(each.broadcast == "255.255.255.255" for each in routed)

@@ -1,5 +1,6 @@
 """The journal: records on file before the next event, and read back whatever happened."""
 
+import errno
 import json
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from twisted.logger import Logger, LogPublisher
 from twisted.python.failure import Failure
 
 from nanoboost.world import journal as module
-from nanoboost.world.journal import JOURNAL, Journal, read_journal
+from nanoboost.world.journal import JOURNAL, Journal, Tail, read_journal
 
 
 class Node:
@@ -54,6 +55,62 @@ def test_one_record_is_one_line_whatever_is_in_it(node: Node, tmp_path: Path) ->
     assert [record["event"] for record in read_journal(tmp_path)] == ["e", "f"]
 
 
+class Disk:
+    """A file on a disk that has so much space left."""
+
+    def __init__(self, file: Any, space: int) -> None:
+        self._file = file
+        self.space = space
+
+    def write(self, data: bytes) -> int:
+        """What fits, as the system call does; nothing fits on a full disk."""
+        if not self.space:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        written: int = self._file.write(data[: self.space])
+        self.space -= written
+        return written
+
+    def close(self) -> None:
+        self._file.close()
+
+
+@pytest.mark.parametrize("space", [0, 1, 40])
+def test_on_a_full_disk_records_are_lost_and_counted_and_the_node_lives(
+    node: Node, tmp_path: Path, space: int
+) -> None:
+    lines = node.journal._lines
+    node.log.info("x", event="before")
+    disk = Disk(lines._file, space)
+    lines._file = disk  # type: ignore[assignment]
+    for _ in range(3):
+        node.log.info("x", event="lost")
+    assert [record["event"] for record in read_journal(tmp_path)] == ["before"]
+    disk.space = 10_000
+    node.log.info("x", event="after")
+    node.log.info("x", event="last")
+    told = [(each["event"], each.get("count")) for each in read_journal(tmp_path)]
+    assert told == [("before", None), ("lines_lost", 3), ("after", None), ("last", None)]
+
+
+def test_without_space_for_another_file_it_goes_on_with_the_large_one(
+    node: Node, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "JOURNAL_BYTES_MAX", 200)
+    lines = node.journal._lines
+
+    def full() -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as disk:
+        disk.setattr(lines, "_open", full)
+        for number in range(10):
+            node.log.info("x", event=f"e{number}")
+    node.log.info("x", event="e10")
+    node.log.info("x", event="e11")
+    told = [record["event"] for record in read_journal(tmp_path)]
+    assert told == [f"e{number}" for number in range(12)]
+
+
 def test_it_starts_anew_when_it_is_large_and_keeps_one_older(
     node: Node, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -87,6 +144,29 @@ def test_a_torn_line_is_skipped_and_swallows_no_other(
     again = Node(tmp_path)
     again.log.info("x", event="second")
     assert [record["event"] for record in read_journal(tmp_path)] == ["first", "second"]
+
+
+def test_a_tail_tells_each_record_once_over_changes_of_the_file(
+    node: Node, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tail = Tail(tmp_path / "later")
+    assert tail.read() == []
+    monkeypatch.setattr(module, "JOURNAL_BYTES_MAX", 1000)
+    tail, numbers = Tail(tmp_path), []
+    for number in range(100):
+        node.log.info("x", event="e", number=number)
+        if number % 7 == 0:
+            numbers += [record["number"] for record in tail.read()]
+    numbers += [record["number"] for record in tail.read()]
+    assert numbers == list(range(100))
+    new = Tail(tmp_path, is_new=True)
+    assert new.read() == []
+    with (tmp_path / JOURNAL).open("a") as file:
+        file.write('{"event": ')
+        file.flush()
+        assert new.read() == []
+        file.write('"late"}\n')
+    assert new.read() == [{"event": "late"}]
 
 
 def test_without_a_journal_there_are_no_records(tmp_path: Path) -> None:

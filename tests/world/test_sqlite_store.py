@@ -16,7 +16,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from nanoboost.errors import UserError
-from nanoboost.world.store import SqliteStore, StoreError
+from nanoboost.world.store import SqliteStore, StoreError, peek
 
 
 class Threads:
@@ -27,6 +27,10 @@ class Threads:
 
     def callFromThread(self, call: Callable[..., Any], *arguments: Any) -> None:
         self._calls.put(lambda: call(*arguments))
+
+    def run_one(self) -> None:
+        """Run the next call."""
+        self._calls.get(timeout=10)()
 
     def run_until(self, *wanted: "Deferred[None]") -> list[Any]:
         """Run calls until all have fired; their results, in order of firing."""
@@ -188,6 +192,40 @@ def test_a_full_disk_is_waited_for_and_nothing_of_the_batch_is_there_before(
     assert reactor.run_until(store.commit(large), store.commit([(b"d", b"4")])) == [None, None]
     assert len(tried) == 3
     assert [key for key, _ in store.load(b"")] == [b"a", b"b", b"c", b"d", b"small"]
+
+
+def test_a_store_tells_whether_it_waits_for_space(
+    store: SqliteStore, reactor: Threads, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nanoboost.world.store.FULL_RETRY_S", 0.01)
+    space = threading.Event()
+    transact = store._transact
+
+    def make_space_in_time(batches: Any) -> None:
+        if space.is_set():
+            store._connection.execute("PRAGMA max_page_count = 100000")
+        transact(batches)
+
+    reactor.run_until(store.commit([(b"small", b"1")]))
+    _fill(store)
+    monkeypatch.setattr(store, "_transact", make_space_in_time)
+    assert not store.is_full
+    large = store.commit([(b"a", bytes(100_000))])
+    reactor.run_one()
+    assert store.is_full
+    space.set()
+    assert reactor.run_until(large) == [None]
+    assert not store.is_full
+
+
+def test_one_value_can_be_looked_at_before_the_store_is_opened(path: str, reactor: Threads) -> None:
+    store = SqliteStore(path, reactor)
+    reactor.run_until(store.commit([(b"k", b"v")]))
+    close(store, reactor)
+    assert (peek(path, b"k"), peek(path, b"l")) == (b"v", None)
+    Path(path).write_bytes(b"The film is cut into chunks. " * 100)
+    with pytest.raises(UserError, match="is damaged"):
+        peek(path, b"k")
 
 
 def test_a_store_that_is_closed_while_the_disk_is_full_keeps_what_it_had(
