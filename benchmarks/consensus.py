@@ -20,17 +20,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from attrs import evolve
+
 from nanoboost.config import PROFILES
 from nanoboost.consensus.autopilot import PeerView
 from nanoboost.consensus.messages import RAFT
 from nanoboost.consensus.service import Consensus, MastershipChange
+from nanoboost.identity import node_id
 from nanoboost.ids import Address, JobId, NodeId
 from nanoboost.net.credential import create, load
 from nanoboost.net.mesh import Mesh
-from nanoboost.node import node_id
 from nanoboost.wire.codec import Catalog
 from nanoboost.wire.messages import SESSION
 from nanoboost.wire.records import RECORDS, FrontierSet, Record
+from nanoboost.world.journal import RaftJournal
 from nanoboost.world.real import real_runtime
 
 RECORD_BYTES = 100
@@ -42,10 +45,12 @@ WARM_UP = 0.1
 class Seat:
     """One node's mesh and consensus; the master of all `voters` runs the loads and prints them."""
 
-    def __init__(self, reactor: Any, directory: Path, *, found: bool) -> None:
+    def __init__(self, reactor: Any, directory: Path, *, found: bool, is_recorded: bool) -> None:
         self._reactor = reactor
         credential = load(str(directory.parent / "cluster.pem"))
         runtime = real_runtime(reactor, str(directory), credential)
+        if is_recorded:
+            runtime = evolve(runtime, record=RaftJournal(str(directory), directory.name, reactor))
         self.me = node_id(runtime)
         self.mesh = Mesh(runtime, Catalog((*SESSION, *RAFT)), self.me, Address("127.0.0.1", 0))
         self.consensus = Consensus(
@@ -155,24 +160,26 @@ class Load:
         }
 
 
-def be_a_node(directory: Path, *, found: bool) -> None:
+def be_a_node(directory: Path, *, found: bool, is_recorded: bool) -> None:
     """The child process: listen, say where, hear who the others are, and run."""
     from twisted.internet import reactor  # noqa: TID251 - a process of its own
 
-    seat = Seat(reactor, directory, found=found)
+    seat = Seat(reactor, directory, found=found, is_recorded=is_recorded)
     print(json.dumps([seat.me, seat.mesh.address.port]), flush=True)
     order = json.loads(sys.stdin.readline())
     reactor.callWhenRunning(seat.start, order["peers"], order["loads"], order["seconds"])
     reactor.run()
 
 
-def measure(directory: Path, nodes: int, loads: Sequence[int], seconds: float) -> list[Any]:
+def measure(
+    directory: Path, nodes: int, loads: Sequence[int], seconds: float, options: Sequence[str]
+) -> list[Any]:
     """The results of the loads on a cluster of so many nodes."""
     directory.mkdir()
     create(str(directory / "cluster.pem"))
     processes = [
         subprocess.Popen(
-            [sys.executable, __file__, "--node", str(directory / f"node-{number}")]
+            [sys.executable, __file__, "--node", str(directory / f"node-{number}"), *options]
             + (["--found"] if number == 0 else []),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -216,11 +223,12 @@ def main() -> None:
     parser.add_argument("--directory", type=Path, default=None)
     parser.add_argument("--nodes", type=int, nargs="*", default=[1, 3])
     parser.add_argument("--clients", type=int, nargs="*", default=[1, 64])
+    parser.add_argument("--no-record", action="store_true", help="without the raft journal")
     parser.add_argument("--node", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--found", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.node is not None:
-        be_a_node(options.node, found=options.found)
+        be_a_node(options.node, found=options.found, is_recorded=not options.no_record)
         return
     with tempfile.TemporaryDirectory(prefix="consensus-", dir=options.directory) as made:
         directory = Path(made)
@@ -231,8 +239,9 @@ def main() -> None:
         )
         print("nodes  clients  committed/s  median ms   p99 ms  core %")
         for nodes in options.nodes:
+            passed_on = ["--no-record"] if options.no_record else []
             for found in measure(
-                directory / f"of-{nodes}", nodes, options.clients, options.seconds
+                directory / f"of-{nodes}", nodes, options.clients, options.seconds, passed_on
             ):
                 print(
                     f"{nodes:5d}  {found['clients']:7d}  {found['rate']:11.0f}  "

@@ -181,6 +181,8 @@ class Replication:
         """A leader says that it leads."""
         state = self._state
         is_followed = self.accept(now, sender, message)
+        if is_followed and message.commit > state.log.last_index:
+            return  # what a machine with a copy of this disk has acknowledged; one will give way
         if is_followed and message.commit > state.log.commit:
             state.log.committed_to(message.commit)
         if is_followed and not message.is_question:

@@ -7,6 +7,7 @@ core wants durable, and keeps the registry that the committed records add up to.
 
 from collections.abc import Callable
 from typing import Any
+from zlib import crc32
 
 from attrs import frozen
 from twisted.application.service import Service
@@ -16,6 +17,8 @@ from twisted.python.failure import Failure
 
 from nanoboost.config import ConsensusTiming
 from nanoboost.consensus.autopilot import PeerView
+from nanoboost.consensus.chronicle import Chronicle
+from nanoboost.consensus.counters import Counters
 from nanoboost.consensus.effects import (
     Apply,
     ConfigurationSettled,
@@ -40,8 +43,10 @@ from nanoboost.consensus.effects import (
     SnapshotTaken,
     TakeSnapshot,
 )
+from nanoboost.consensus.gauges import Gauges, gauges
 from nanoboost.consensus.membership import Configuration
 from nanoboost.consensus.messages import ENTRY_BYTES, EntryKind, Message, check
+from nanoboost.consensus.names import Names
 from nanoboost.consensus.raft import Raft
 from nanoboost.consensus.registry import Registry
 from nanoboost.consensus.store import RaftStore
@@ -55,6 +60,8 @@ from nanoboost.wire.records import RECORDS, FrontierSet, JobEntry, Record
 
 RECORD_BYTES_MAX = FRAME_BYTES_MAX - 4096
 """An entry must fit in one frame, with what is around it."""
+STATE_EVERY = 1024
+"""Of so many entries one is recorded with the digest of the state after it."""
 
 
 @frozen
@@ -111,6 +118,7 @@ class Consensus(Service):
         self._store = RaftStore(runtime.store)
         self._registry = Registry()
         self._peers: dict[NodeId, PeerView] = {}
+        self._names = Names(runtime.store)
         self._raft: Raft | None = None
         self._pump: Pump[Event, Effect] | None = None
         self._proposals: list[tuple[int, bytes]] = []  # (term, record) of this turn of the reactor
@@ -140,17 +148,20 @@ class Consensus(Service):
     def startService(self) -> None:
         """Load what this node knew, and begin.  Raises `UserError` if that cannot be used."""
         super().startService()
-        clock = self._runtime.reactor
+        clock, record = self._runtime.reactor, self._runtime.record
+        stored = self._store.load()
         self._raft = Raft(
             self._me,
             self._runtime.security.cluster,
             self._timing,
             self._runtime.rng("raft"),
             clock.seconds(),
-            self._store.load(),
+            stored,
             is_founder=self._found,
         )
-        self._pump = Pump(self._raft, clock, self._perform, self._broke)
+        self._names.load()
+        core = self._raft if record is None else Chronicle(self._raft, stored, record)
+        self._pump = Pump(core, clock, self._perform, self._broke)
         self._pump.start()
         self._feed(Woke())
         self._feed(PeersChanged(self._peers))
@@ -199,16 +210,18 @@ class Consensus(Service):
         return tuple(self._peers[node] for node in sorted(self._peers))
 
     def propose(self, term: int, record: Record) -> bool:
-        """Put the record into the log.  False: refused (not the master of that term, or too much is
-        uncommitted); True: `committed` tells if it commits while this node lives.
+        """Put the record into the log.  False: refused (not the master of that term, too much is
+        uncommitted, the disk is full); True: `committed` tells if it commits while this node lives.
 
         All records of one turn of the reactor go together: one message to each member and one
         write for all of them are what makes many clients cost little more than one.
         """
-        data = RECORDS.encode(record)
-        if self._pump is None or self._raft is None or len(data) > RECORD_BYTES_MAX:
+        if self._pump is None or self._raft is None:
             return False
-        if not self._raft.may_propose(term, len(data) + self._proposed_bytes):
+        data = RECORDS.encode(record)
+        is_possible = len(data) <= RECORD_BYTES_MAX and not self._store.is_full
+        if not is_possible or not self._raft.may_propose(term, len(data) + self._proposed_bytes):
+            self._raft.state.counters.proposals_dropped += 1
             return False
         if not self._proposals:
             self._runtime.reactor.callLater(0, self._propose_together)
@@ -225,6 +238,14 @@ class Consensus(Service):
             self._feed(Proposed(term, first, tuple(more)))
 
     @property
+    def mastership(self) -> MastershipChange:
+        """Who is master, as far as this node knows."""
+        if self._raft is None:
+            return MastershipChange(0, None, False)
+        state = self._raft.state
+        return MastershipChange(state.term, state.leader, state.is_leader)
+
+    @property
     def status(self) -> RaftStatus:
         """How things stand."""
         if self._raft is None:
@@ -235,9 +256,25 @@ class Consensus(Service):
             state.is_leader,
             state.leader,
             state.term,
-            self._raft.survives(self._runtime.reactor.seconds()),
+            max(0, self._raft.spare(self._runtime.reactor.seconds())),
             {node: configuration.part(node) for node in configuration.members},
         )
+
+    @property
+    def is_disk_full(self) -> bool:
+        """Whether proposals are refused because the node's own disk is full."""
+        return self._store.is_full
+
+    @property
+    def counters(self) -> Counters:
+        """What this node has counted since its start."""
+        return self._raft.state.counters if self._raft is not None else Counters()
+
+    def gauges(self) -> Gauges:
+        """How things stand, who is missing, all in numbers.  Only after the start."""
+        assert self._raft is not None
+        now = self._runtime.reactor.seconds()
+        return gauges(now, self._raft, self._names.of, self._runtime.busy())
 
     def catch_up(self) -> None:
         """Do now what is overdue: whoever acts on being master asks for this first, for after a
@@ -256,6 +293,11 @@ class Consensus(Service):
         """Gossip sees something new."""
         self._peers = dict(peers)
         self._feed(PeersChanged(self._peers))
+        self._learn_names()
+
+    def _learn_names(self) -> None:
+        if self._raft is not None:
+            self._names.learn(self._raft.state.configuration.members, self._peers)
 
     def hint(self, node: NodeId) -> None:
         """The host of `node` says that its process is gone."""
@@ -288,6 +330,9 @@ class Consensus(Service):
                 record: Record = RECORDS.decode(entry.data)
                 self._registry.apply(record)
                 self._committed(entry.term, record)
+            if entry.index % STATE_EVERY == 0 and self._runtime.record is not None:
+                state = crc32(self._registry.snapshot())
+                self._runtime.record({"states": [[entry.index, state]]})
 
     def _take_snapshot(self, effect: TakeSnapshot) -> None:
         self._feed(SnapshotTaken(effect.index, self._registry.snapshot()))
@@ -297,6 +342,7 @@ class Consensus(Service):
 
     def _report_voters(self, effect: ConfigurationSettled) -> None:
         configuration: Configuration = effect.configuration
+        self._learn_names()
         self._log.info(
             "{count} voters: {voters}; learners: {learners}",
             event="voters",
@@ -319,7 +365,8 @@ class Consensus(Service):
             self._newest_generation = effect.generation
             self._log.warn(
                 "the cluster has been recovered without this node, as generation {generation}: "
-                "move its state directory away and start it with --join; it then joins as new",
+                "move its state directory away and start it with --join; it then joins as new.  "
+                "`nanoboost salvage` brings back what it had finished",
                 event="outdated",
                 generation=effect.generation,
             )

@@ -10,11 +10,14 @@ from attrs import define, field
 
 from nanoboost.frontier import Frontier
 from nanoboost.ids import JobId, TaskId
+from nanoboost.plan import Plan
 from nanoboost.wire.records import JobEntry
 from simulations.checkers.judge import Broken
 from simulations.kernel.journal import Record
 
 Task = tuple[str, int]
+UNKNOWN = 1 << 62
+"""A term above all others."""
 
 
 @define(eq=False)
@@ -43,7 +46,9 @@ class FinishedIsForEver:
             known = self.winners.setdefault(task, record["attempt"])
             if known != record["attempt"]:
                 raise Broken(f"task {task[1]} was won by {known}, now by {record['attempt']}")
-            self._finished_in.setdefault(task, self._term_of_master[record.node])
+            # (A journal that has lost its beginning does not tell the term.)
+            term = self._term_of_master.get(record.node, UNKNOWN)
+            self._finished_in.setdefault(task, term)
         elif record.event == "execute":
             task = (record["job"], record["task"])
             if record["term"] >= self._finished_in.get(task, record["term"] + 1):
@@ -70,6 +75,25 @@ class FinishedIsForEver:
             winner = frontiers[job].winner(TaskId(task))
             if winner is None or str(winner) != attempt:
                 raise Broken(f"task {task} was finished by {attempt}, the registry says {winner}")
+
+
+def must_be_closed(entry: JobEntry, plan: Plan) -> None:
+    """Raise `Broken` if a task of the job is finished and one that it depends on is not."""
+    frontier = Frontier.decode(entry.frontier, entry.submitted.tasks)
+    for task in frontier.done():
+        for parent in plan.tasks[task].parents:
+            if not frontier.is_done(parent):
+                raise Open(entry.submitted.job, task, parent)
+
+
+class Open(Broken):
+    """A frontier is not closed under dependencies."""
+
+    code = "I9"
+    claim = "a frontier never shrinks, and is closed under dependencies"
+
+    def __init__(self, job: JobId, task: TaskId, parent: TaskId) -> None:
+        super().__init__(f"{job}: task {task} is finished and its parent {parent} is not")
 
 
 @define(eq=False)

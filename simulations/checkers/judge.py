@@ -13,7 +13,9 @@ from simulations.kernel.world import SECOND, World
 
 
 class Broken(Exception):
-    """A checker says: this must not be."""
+    """A checker says: this must not be.  `code` and `claim` are the checker's own, if empty."""
+
+    code = claim = ""
 
 
 class Checker(Protocol):
@@ -55,6 +57,7 @@ class Judge:
     def watch(self, records: Records) -> None:
         """Look at each record from now on."""
         records.watchers.append(self._saw)
+        records.raft_watchers.append(self._saw)
 
     def complain(self, code: str, claim: str, text: str) -> None:
         """Something else was found to be broken."""
@@ -67,7 +70,8 @@ class Judge:
             try:
                 checker.saw(record)
             except Broken as broken:
-                self.complain(checker.code, checker.claim, str(broken))
+                code, claim = broken.code or checker.code, broken.claim or checker.claim
+                self.complain(code, claim, str(broken))
 
     def end(self) -> None:
         """The run is over."""

@@ -3,6 +3,8 @@
 **A term is a fencing token**: these hold whatever the network does.
 """
 
+from collections.abc import Callable
+
 from attrs import define, field
 
 from nanoboost.ids import NodeId
@@ -69,15 +71,16 @@ class NobodyObeysAnOldMaster:
 
 @define(eq=False)
 class CutOffMasterCommitsNothing:
-    """A master in a minority finishes nothing.  The scenario says who is in one, and when."""
+    """A master that has been out of touch with a majority of voters for a while finishes nothing.
+    `is_cut_off(node)` knows who is."""
 
+    is_cut_off: Callable[[str], bool] = field()
     code: str = field(default="F3", init=False)
     claim: str = field(default="a minority commits nothing", init=False)
-    minority: tuple[str, ...] = field(default=(), init=False)
 
     def saw(self, record: Record) -> None:
         """Look at what is said to be committed."""
-        if record.node in self.minority and record.event in ("finished", "job", "submitted"):
+        if record.event in ("finished", "job", "submitted") and self.is_cut_off(record.node):
             raise Broken(f"{record.node}, cut off, commits {record.event} {record.facts}")
 
     def end(self) -> None:

@@ -1,17 +1,20 @@
 """Raft cores in virtual time over a bad network and honest disks, watched after every step.
 
 The same seed gives the same run.  What was written and not yet synced is lost in a crash (a prefix
-of it may survive).  What must hold is in `invariants`; a core that fails an assertion of its own is
-an error of the test, unless `is_crash_tolerant`: then that process has died, and the rest goes on.
+of it may survive).  What must hold is in `simulations.checkers.raft`; a core that fails an
+assertion of its own is an error of the test, unless `is_crash_tolerant`: then that process has
+died, and the rest goes on.
 """
 
 import heapq
 from collections.abc import Callable, Iterable
 from random import Random
 from typing import Any
+from zlib import crc32
 
 from nanoboost.config import ConsensusTiming
 from nanoboost.consensus.autopilot import PeerView
+from nanoboost.consensus.chronicle import Chronicle
 from nanoboost.consensus.effects import (
     Apply,
     ChangeAsked,
@@ -36,7 +39,7 @@ from nanoboost.consensus.raft import Raft
 from nanoboost.consensus.state import NOTHING, Stored
 from nanoboost.core import Woke
 from nanoboost.ids import NodeId
-from tests.consensus.invariants import Watch, must
+from simulations.checkers.raft import Broken, RaftHolds
 
 TIMING = ConsensusTiming(0.05, 0.3, 0.6, 2.0, 0.5, 30.0, 600.0, 60.0)
 CLUSTER = "c" * 16
@@ -49,8 +52,7 @@ def node_id(number: int) -> NodeId:
 class Disk:
     """What survives a power cut, and what is on its way there."""
 
-    def __init__(self, synced: Callable[[HardState, HardState], None]) -> None:
-        self._synced = synced
+    def __init__(self) -> None:
         self.hard_state: HardState = NOTHING.hard_state
         self.snapshot: Snapshot | None = None
         self.entries: dict[int, Entry] = {}
@@ -60,7 +62,6 @@ class Disk:
         """The first `count` pending writes are durable."""
         for persist in self.pending[:count]:
             if persist.hard_state is not None:
-                self._synced(self.hard_state, persist.hard_state)
                 self.hard_state = persist.hard_state
             if persist.snapshot is not None:
                 self.snapshot = persist.snapshot
@@ -86,14 +87,16 @@ class Disk:
 class Node:
     """One node: its core while it is up, its disk always."""
 
-    def __init__(self, name: NodeId, watch: Watch, *, is_founder: bool) -> None:
+    def __init__(self, name: NodeId, *, is_founder: bool) -> None:
         self.name = name
         self.is_founder = is_founder
-        self.disk = Disk(lambda was, now: watch.synced(name, was, now))
+        self.disk = Disk()
         self.raft: Raft | None = None
+        self.chronicle: Chronicle | None = None
         self.life = 0
         self.applied: list[bytes] = []
-        self.checked_commit = 0
+        self.state = 0
+        """The digest of what is applied, as that of a snapshot would be."""
         self.disk_delay = (0.0005, 0.003)
         self.has_left = False
         self.settled: list[Any] = []
@@ -110,11 +113,12 @@ class Cluster:
     def __init__(self, count: int, seed: int = 1, *, is_crash_tolerant: bool = False) -> None:
         self.rng = Random(seed)
         self.now = 0.0
-        self.watch = Watch()
+        self.watch = RaftHolds()
+        self.committed: list[Entry] = []
         self.is_crash_tolerant = is_crash_tolerant
         self.deaths = 0
         names = [node_id(n) for n in range(count)]
-        self.nodes = {each: Node(each, self.watch, is_founder=each == names[0]) for each in names}
+        self.nodes = {each: Node(each, is_founder=each == names[0]) for each in names}
         self.delay = (0.0005, 0.002)
         self.loss = 0.0
         self.duplication = 0.0
@@ -127,7 +131,6 @@ class Cluster:
         self._queue: list[tuple[float, int, Callable[[], None]]] = []
         self._count = 0
         self._proposals = 0
-        self.committed = self.watch.committed
         self.reads: dict[int, int] = {}
         self.reads_ready: list[int] = []
         self.reads_refused: list[int] = []
@@ -140,17 +143,18 @@ class Cluster:
         node = self.nodes[name]
         assert node.raft is None
         node.life += 1
-        node.applied = []
-        node.checked_commit = 0
+        node.applied, node.state = [], 0
+        stored = node.disk.stored()
         node.raft = Raft(
             name,
             CLUSTER,
             TIMING,
             Random(self.rng.getrandbits(64)),
             self.now,
-            node.disk.stored(),
+            stored,
             is_founder=node.is_founder,
         )
+        node.chronicle = Chronicle(node.raft, stored, lambda facts: self.watch.take(name, facts))
         self.poke(name, Woke())
 
     def crash(self, name: NodeId) -> None:
@@ -170,19 +174,23 @@ class Cluster:
     def poke(self, name: NodeId, event: Any) -> None:
         """One step of one node, its effects, and all checks."""
         node = self.nodes[name]
-        if node.raft is None:
+        if node.raft is None or node.chronicle is None:
             return
         if isinstance(event, Received):
             check(event.message)
         try:
-            effects = node.raft.step(self.now, event)
+            effects = node.chronicle.step(self.now, event)
+        except Broken:
+            raise
         except Exception:
             if not self.is_crash_tolerant:
                 raise
             self.deaths += 1
             self.crash(name)
             return
-        self.watch.stepped(node, self.nodes)
+        log = node.raft.state.log
+        if log.commit > len(self.committed) >= log.base_index:
+            self.committed += log.between(len(self.committed) + 1, log.commit)
         for effect in effects:
             self._perform(node, effect)
 
@@ -315,26 +323,22 @@ class Cluster:
     def _perform(self, node: Node, effect: Any) -> None:
         match effect:
             case Send(to, message):
-                self.watch.sends(node, to, message)
                 self._transmit(node.name, to, message)
             case Persist():
-                self.watch.writes(node.core, effect.entries, effect.snapshot)
                 node.disk.pending.append(effect)
                 self._sync_later(node, effect.token)
             case Apply(entries):
                 for entry in entries:
-                    self.watch.applies(node, entry)
-                    node.applied.append(entry.data)
+                    self._apply(node, entry)
             case Restore(snapshot):
                 node.applied = snapshot.data.split(b"\0") if snapshot.data else []
-                self.watch.restores(node, snapshot)
+                node.state = crc32(snapshot.data)
             case TakeSnapshot(index):
                 assert index == len(node.applied)
                 data = b"\0".join(node.applied)
                 delay = self.rng.uniform(0.0, self.snapshot_delay)
                 self._later(delay, self._to(node, SnapshotTaken(index, data)))
             case ReadReady(ticket):
-                must(len(node.applied) >= self.reads[ticket], "I12", "a stale read")
                 self.reads_ready.append(ticket)
             case ReadRefused(ticket):
                 self.reads_refused.append(ticket)
@@ -342,6 +346,13 @@ class Cluster:
                 node.has_left = True
             case ConfigurationSettled(configuration):
                 node.settled.append(configuration)
+
+    def _apply(self, node: Node, entry: Entry) -> None:
+        """The state of the test: all data, one after another."""
+        node.state = crc32(b"\0" + entry.data if node.applied else entry.data, node.state)
+        node.applied.append(entry.data)
+        assert entry.index == len(node.applied)
+        self.watch.take(node.name, {"states": [[entry.index, node.state]]})
 
     def _to(self, node: Node, event: Any) -> Callable[[], None]:
         """An event for the node in its present life."""

@@ -22,14 +22,13 @@ from typing import Any
 
 from attrs import define, evolve, frozen
 
+from nanoboost.consensus.chronicle import Facts, beginning, facts_of, view
 from nanoboost.consensus.effects import (
-    Apply,
     ChangeAsked,
     Persist,
     Persisted,
     Proposed,
     Received,
-    Restore,
     Send,
 )
 from nanoboost.consensus.membership import Change
@@ -48,8 +47,8 @@ from nanoboost.consensus.raft import Raft
 from nanoboost.consensus.state import Role, Stored
 from nanoboost.core import Woke
 from nanoboost.ids import NodeId
+from simulations.checkers.raft import Broken, RaftHolds
 from tests.consensus.cluster import CLUSTER, TIMING, Cluster, node_id
-from tests.consensus.invariants import Broken, Watch
 
 NODES = tuple(node_id(n) for n in range(3))
 NOW = 1000.0
@@ -88,23 +87,12 @@ class Disk:
     log: tuple[Entry, ...]
     pending: tuple[Persist, ...] = ()
 
-    @property
-    def entries(self) -> dict[int, Entry]:
-        """As `Watch` wants them."""
-        return {entry.index: entry for entry in self.log}
-
-    def has(self, index: int, term: int) -> bool:
-        """Whether the entry is durable."""
-        found = self.entries.get(index)
-        return found is not None and found.term == term
-
-    def synced(self, node: NodeId, watch: Watch, count: int) -> "Disk":
+    def synced(self, count: int) -> "Disk":
         """The disk after its first `count` pending writes."""
         disk = self
         for persist in self.pending[:count]:
             hard_state = persist.hard_state or disk.hard_state
-            watch.synced(node, disk.hard_state, hard_state)
-            entries = {**disk.entries, **{each.index: each for each in persist.entries}}
+            entries = {each.index: each for each in (*disk.log, *persist.entries)}
             log = tuple(entries[n] for n in sorted(entries) if persist.first <= n <= persist.last)
             disk = Disk(hard_state, persist.snapshot or disk.snapshot, log)
         return evolve(disk, pending=self.pending[count:])
@@ -112,15 +100,13 @@ class Disk:
 
 @define
 class Node:
-    """One node as `Watch` wants to see it; never changed, only replaced."""
+    """One node; never changed, only replaced."""
 
     name: NodeId
     raft: Raft
     key: int
     disk: Disk
     disk_key: int = 0
-    applied: tuple[bytes, ...] = ()
-    checked_commit: int = 0
 
 
 @frozen
@@ -130,12 +116,21 @@ class World:
     nodes: tuple[Node, ...]
     network: tuple[int, ...]
     """The messages on their way, ascending by the number that the search gave them."""
-    watch: Watch
+    watch: RaftHolds
     left: Scope
 
 
 _TIMES = {"heard_at", "election_due", "beat_due", "since", "sent_at", "transfer_until", "_alarm"}
-_SKIPPED = _TIMES | {"rng", "timing", "_routes", "_questions", "_answers", "_pilot_due", "_beats"}
+_SKIPPED = _TIMES | {
+    "counters",
+    "rng",
+    "timing",
+    "_routes",
+    "_questions",
+    "_answers",
+    "_pilot_due",
+    "_beats",
+}
 
 
 def fingerprint(thing: Any, seen: set[int]) -> Any:
@@ -169,20 +164,12 @@ def forked(raft: Raft) -> Raft:
     return copy.deepcopy(raft, {id(each): each for each in shared})
 
 
-def copied(watch: Watch) -> Watch:
-    """Another history that begins with the same."""
-    new = Watch()
-    for name, value in vars(watch).items():
-        setattr(new, name, copy.copy(value))
-    return new
-
-
 class Search:
     """Breadth first, so that what is found is found by a shortest way."""
 
     def __init__(self, scope: Scope) -> None:
         self._scope = scope
-        self._steps: dict[Any, tuple[Raft, int, tuple[Any, ...]]] = {}
+        self._steps: dict[Any, tuple[Raft, int, tuple[Any, ...], Facts]] = {}
         self._numbers: dict[Any, int] = {}
         self._messages: dict[int, tuple[NodeId, NodeId, Any]] = {}
         self.states = 0
@@ -217,10 +204,12 @@ class Search:
 
     def _key(self, world: World) -> Any:
         """Equal for equal worlds."""
-        ghosts = self._number(
-            (tuple(world.watch.committed), tuple(sorted(world.watch.leaders.items())))
-        )
-        keys = [(node.key, node.disk_key, len(node.applied)) for node in world.nodes]
+        seen = world.watch.nodes.values()
+        chapter = world.watch.chapters[next(node.log.log for node in seen)]
+        promised = tuple(node.has for node in seen)
+        history = (tuple(chapter.committed.items()), tuple(sorted(chapter.leaders.items())))
+        ghosts = self._number((history, promised))
+        keys = [(node.key, node.disk_key) for node in world.nodes]
         return (*keys, world.network, ghosts, world.left)
 
     # --- worlds ----------------------------------------------------------------------------------
@@ -236,7 +225,7 @@ class Search:
             found.disk.sync(len(found.disk.pending))
             stored = found.disk.stored()
             disk = Disk(stored.hard_state, stored.snapshot, stored.entries)
-            raft = self._started(name, disk)
+            raft = self._started(name, disk, cluster.watch)
             nodes.append(Node(name, raft, self._picture(raft), disk, self._number(disk)))
         world = World(tuple(nodes), (), cluster.watch, evolve(self._scope, hears_stale=True))
         for place, node in enumerate(nodes[1:], 1):
@@ -249,11 +238,13 @@ class Search:
             world = after
         return evolve(world, network=(), left=self._scope)
 
-    def _started(self, name: NodeId, disk: Disk) -> Raft:
+    def _started(self, name: NodeId, disk: Disk, watch: RaftHolds) -> Raft:
         stored = Stored(disk.hard_state, disk.snapshot, disk.log)
         raft = Raft(name, CLUSTER, TIMING, Steady(), NOW, stored, is_founder=False)  # type: ignore[arg-type]
         raft.state.election_due = NOW + 1
-        raft.step(NOW, Woke())
+        watch.take(name, {"begins": beginning(name, stored)})
+        effects = raft.step(NOW, Woke())
+        watch.take(name, facts_of(raft.state, None, view(raft.state), Woke(), effects))
         return raft
 
     def _picture(self, raft: Raft) -> int:
@@ -305,7 +296,7 @@ class Search:
 
     def _after(self, world: World, place: int, event: Any, *, is_late: bool) -> World | None:
         """The world after a step of one node; None if it makes no difference."""
-        watch = copied(world.watch)
+        watch = world.watch.copy(world.nodes[place].name)
         nodes = list(world.nodes)
         network = list(world.network)
         node = copy.copy(nodes[place])
@@ -315,43 +306,34 @@ class Search:
         if isinstance(event, int):
             if is_late:
                 return None
-            disk = evolve(node.disk.synced(node.name, watch, event), pending=())
-            raft = self._started(node.name, disk)
+            disk = evolve(node.disk.synced(event), pending=())
+            raft = self._started(node.name, disk, watch)
             nodes[place] = Node(node.name, raft, self._picture(raft), disk, self._number(disk))
             return World(tuple(nodes), world.network, watch, left)
         if event == "sync":
             if is_late:
                 return None
-            event = self._sync(node, watch)
+            event = self._sync(node)
         events = [event]
         is_held = False
         while events:
             if not self._step(node, events.pop()):
                 return None  # the process died of its own assertion, and stays away
-            watch.stepped(node, by_name)
-            effects = self._effects
-            for effect in effects:
+            watch.take(node.name, self._facts)
+            for effect in self._effects:
                 match effect:
                     case Send(to, message):
-                        watch.sends(node, to, message)
                         if to in by_name and not isinstance(message, Heartbeat):
                             letter = (node.name, to, message)
                             number = self._number(letter)
                             self._messages[number] = letter
                             network.append(number)
                     case Persist():
-                        watch.writes(node.raft, effect.entries, effect.snapshot)
                         node.disk = evolve(node.disk, pending=(*node.disk.pending, effect))
                         if is_late or len(node.disk.pending) > 1:
                             is_held = True
                         else:
-                            events.append(self._sync(node, watch))
-                    case Apply(entries):
-                        for entry in entries:
-                            watch.applies(node, entry)
-                            node.applied = (*node.applied, entry.data)
-                    case Restore(snapshot):
-                        node.applied = tuple(snapshot.data.split(b"\0"))
+                            events.append(self._sync(node))
         if is_late and not is_held:
             return None
         if is_late:
@@ -376,9 +358,9 @@ class Search:
         return True
 
     @staticmethod
-    def _sync(node: Node, watch: Watch) -> Persisted:
+    def _sync(node: Node) -> Persisted:
         token = node.disk.pending[-1].token
-        node.disk = node.disk.synced(node.name, watch, len(node.disk.pending))
+        node.disk = node.disk.synced(len(node.disk.pending))
         return Persisted(token)
 
     def _step(self, node: Node, event: Any) -> bool:
@@ -386,6 +368,7 @@ class Search:
         name = (node.key, event)
         if name not in self._steps:
             raft = forked(node.raft)
+            was = view(raft.state)
             if event == "stand":
                 raft.state.leader = node.name  # no more than the word of a leader is missing
                 event = Received(
@@ -396,8 +379,9 @@ class Search:
             except Exception:
                 self.deaths += 1
                 return False
-            self._steps[name] = (raft, self._picture(raft), effects)
-        node.raft, node.key, self._effects = self._steps[name]
+            facts = facts_of(raft.state, was, view(raft.state), event, effects)
+            self._steps[name] = (raft, self._picture(raft), effects, facts)
+        node.raft, node.key, self._effects, self._facts = self._steps[name]
         return True
 
 

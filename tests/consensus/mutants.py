@@ -1,8 +1,8 @@
 """Fifteen known Raft bugs, each put into the core on purpose: the harness must find every one.
 
-**A mutant is found only by an invariant of `invariants`**: a core that dies of its own assertions
-is, to the harness, one more process that crashed.  The list is that of the literature and of other
-implementations' trackers; `WHERE` says who had it, `rule` what it breaks.
+**A mutant is found only by an invariant of `simulations.checkers.raft`**: a core that dies of its
+own assertions is, to the harness, one more process that crashed.  The list is that of the
+literature and of other implementations' trackers; `where` says who had it, `rule` what it breaks.
 
     python -m tests.consensus.mutants --seeds N     # the table of docs/consensus-evidence.md
 """
@@ -34,7 +34,7 @@ from nanoboost.consensus.reconfiguration import Reconfiguration
 from nanoboost.consensus.replication import Replication
 from nanoboost.consensus.snapshotting import Snapshotting
 from nanoboost.consensus.state import Role, State
-from tests.consensus.invariants import Broken
+from simulations.checkers.raft import Broken
 from tests.consensus.storms import storm
 
 evolve: Any = attrs.evolve  # our messages are attrs classes by way of a decorator of ours

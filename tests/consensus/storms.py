@@ -9,8 +9,8 @@ from unittest.mock import patch
 from nanoboost.consensus import replication, snapshotting
 from nanoboost.consensus.effects import TransferAsked
 from nanoboost.consensus.messages import AppendEntries
+from simulations.checkers.raft import Broken
 from tests.consensus.cluster import Cluster
-from tests.consensus.invariants import Broken
 
 SECONDS = 10.0
 CALM = (0.0005, 0.003)
@@ -98,9 +98,7 @@ def calm(cluster: Cluster) -> None:
 
     cluster.run_until(is_at_rest)
     cluster.run(1.0)
-    leader = cluster.await_leader()
-    for name in cluster.nodes[leader].core.state.configuration.members:
-        cluster.watch.keeps(cluster.nodes[name].applied)
+    cluster.watch.rest()
 
 
 # --- what may happen -----------------------------------------------------------------------------

@@ -3,8 +3,8 @@ same search finds bugs that are put in."""
 
 import pytest
 
+from simulations.checkers.raft import Broken
 from tests.consensus.exhaustive import QUICK, Search
-from tests.consensus.invariants import Broken
 from tests.consensus.mutants import MUTANTS
 
 

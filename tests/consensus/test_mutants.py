@@ -6,7 +6,7 @@ storms may move them, then hunt anew.
 
 import pytest
 
-from tests.consensus.invariants import Broken
+from simulations.checkers.raft import Broken
 from tests.consensus.mutants import MUTANTS
 from tests.consensus.storms import storm
 

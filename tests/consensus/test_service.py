@@ -1,11 +1,12 @@
 """The shell: several nodes over one virtual clock, stores in memory, messages through the codec."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, cast
 
 import pytest
-from attrs import define, field
+from attrs import define, evolve, field
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.task import Clock
 from twisted.logger import ILogObserver, globalLogPublisher
@@ -24,6 +25,7 @@ from nanoboost.runtime import Runtime
 from nanoboost.wire.codec import Catalog
 from nanoboost.wire.messages import JobState
 from nanoboost.wire.records import FrontierSet, JobEnded, JobSubmitted, Record
+from simulations.checkers.raft import Broken, RaftHolds
 
 TIMING = PROFILES["lan"].consensus
 CATALOG = Catalog(RAFT)
@@ -32,12 +34,15 @@ STEP_S = 0.005
 
 
 class MemoryStore:
-    """A `DurableStore`: a commit is durable a moment later, unless the disk fails."""
+    """A `DurableStore`: a commit is durable a moment later, unless the disk fails or is full."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self.pairs: dict[bytes, bytes] = {}
         self.broken = False
+        self.is_full = False
+        self.waiting: list[Callable[[], None]] | None = None
+        """What waits for space, while there is none."""
         self.commits = 0
 
     def load(self, prefix: bytes) -> list[tuple[bytes, bytes]]:
@@ -57,8 +62,20 @@ class MemoryStore:
                     self.pairs[key] = value
             done.callback(None)
 
-        self._clock.callLater(0.001, sync)
+        self._clock.callLater(0.001, self._sync, sync)
         return done
+
+    def _sync(self, sync: Callable[[], None]) -> None:
+        if self.waiting is not None:
+            self.waiting.append(sync)
+        else:
+            sync()
+
+    def make_space(self) -> None:
+        waiting, self.waiting = self.waiting or [], None
+        self.is_full = False
+        for sync in waiting:
+            sync()
 
     def close(self) -> "Deferred[None]":
         raise NotImplementedError
@@ -75,9 +92,13 @@ class FakeRuntime:
     store: MemoryStore
     seed: str
     security: FakeSecurity = field(factory=FakeSecurity)
+    record: Callable[[Mapping[str, Any]], None] | None = None
 
     def rng(self, name: str) -> random.Random:
         return random.Random(f"{self.seed}/{name}")
+
+    def busy(self) -> float:
+        return 0.0
 
 
 @define
@@ -102,10 +123,12 @@ class Table:
 
     def __init__(self, count: int) -> None:
         self.clock = Clock()
+        self.holds = RaftHolds()
         self.seats: dict[NodeId, Seat] = {}
         for number in range(count):
             name = NodeId(f"{number:016x}")
             runtime = FakeRuntime(self.clock, MemoryStore(self.clock), name)
+            runtime.record = partial(self.holds.take, name)
             self.seats[name] = Seat(name, runtime)
         for name in self.seats:
             self.sit_down(name)
@@ -133,7 +156,7 @@ class Table:
     def _gossip(self) -> None:
         now = self.clock.seconds()
         peers = {
-            name: PeerView(name, "alive" if seat.node else "dead", now, True)
+            name: PeerView(name, "alive" if seat.node else "dead", now, True, name=f"name-{name}")
             for name, seat in self.seats.items()
         }
         for seat in self.seats.values():
@@ -153,6 +176,8 @@ class Table:
     def run(self, seconds: float) -> None:
         for _ in range(round(seconds / STEP_S)):
             self.clock.advance(STEP_S)
+        crashes = [each for seat in self.seats.values() for each in seat.crashes]
+        assert not [each for each in crashes if each.check(Broken)]
 
     def run_until(self, condition: Callable[[], Any], seconds: float = 10.0) -> float:
         start = self.clock.seconds()
@@ -391,3 +416,137 @@ def test_a_state_of_another_kind_is_refused_in_one_line() -> None:
     store.pairs[b"raft/term"] = b"nonsense"
     with pytest.raises(UserError, match="move the state directory away"):
         RaftStore(store).load()
+
+
+def test_a_missing_voter_is_named_by_everybody_with_its_time() -> None:
+    table = Table(3)
+    table.run_until(lambda: table.voters() == 3)
+    table.run(0.5)
+    master = table.await_master()
+    lost = next(name for name in table.seats if name != master.name)
+    gone_at = table.clock.seconds()
+    table.stand_up(lost)
+    table.run(2 * TIMING.election_s_min)
+    for seat in table.seats.values():
+        if seat.node is not None:
+            found = seat.service.gauges()
+            (missing,) = found.missing
+            assert (missing.node, missing.name, found.lacks) == (lost, f"name-{lost}", 0)
+            assert (found.voters, found.healthy, found.tolerance) == (3, 2, 0)
+            assert missing.since is not None
+            assert abs(missing.since - gone_at) <= TIMING.heartbeat_s * 3
+
+
+def test_the_last_voter_knows_after_a_restart_who_is_missing_and_how_many_must_come() -> None:
+    table = Table(3)
+    table.run_until(lambda: table.voters() == 3)
+    table.run(0.5)
+    last, *others = table.seats
+    for name in others:
+        table.stand_up(name)
+    table.run(2 * TIMING.election_s_min)
+    found = table.seats[last].service.gauges()
+    assert [each.name for each in found.missing] == [f"name-{name}" for name in others]
+    assert (found.healthy, found.lacks) == (1, 1)
+    table.stand_up(last)
+    table.sit_down(last)
+    table.seats[last].service.members_changed({})  # gossip has heard of nobody yet
+    found = table.seats[last].service.gauges()
+    assert [(each.name, each.since) for each in found.missing] == [
+        (f"name-{name}", None) for name in others
+    ]
+    assert found.lacks == 1
+
+
+def test_nobody_is_missing_from_a_healthy_cluster_or_at_a_node_without_the_log() -> None:
+    table = Table(3)
+    table.run_until(lambda: table.voters() == 3)
+    table.run(0.5)
+    healthy = [seat.service.gauges() for seat in table.seats.values()]
+    assert [(each.missing, each.lacks) for each in healthy] == [((), 0)] * 3
+    stranger = Table(2).seats[NodeId(f"{1:016x}")].service.gauges()
+    assert (stranger.voters, stranger.missing, stranger.lacks) == (0, (), 0)
+
+
+# --- a full disk ---------------------------------------------------------------------------------
+
+
+def test_a_full_disk_refuses_proposals_at_once_and_takes_them_when_there_is_space_again() -> None:
+    table = Table(1)
+    seat = table.await_master()
+    table.run(0.1)
+    store, term = seat.runtime.store, seat.service.status.term
+    store.is_full = True
+    store.waiting = []
+    assert not seat.service.propose(term, submitted())
+    assert not seat.service.set_frontier(term, JOB, frontier(0))
+    table.run(10.0)
+    assert seat.service.status.is_master, "alone, it has nobody to hand over to"
+    assert (seat.committed, seat.crashes) == ([], [])
+    store.make_space()
+    assert seat.service.propose(term, submitted())
+    table.run(0.1)
+    assert [record for _, record in seat.committed] == [submitted()]
+
+
+def test_what_was_taken_before_the_disk_was_full_is_committed_when_there_is_space() -> None:
+    table = Table(1)
+    seat = table.await_master()
+    table.run(0.1)
+    store, term = seat.runtime.store, seat.service.status.term
+    store.waiting = []  # full, and nobody has noticed yet
+    assert seat.service.propose(term, submitted())
+    table.run(1.0)
+    assert seat.committed == [], "nothing is promised that is not on the disk"
+    store.is_full = True
+    assert not seat.service.propose(term, submitted(JobId("film-2")))
+    store.make_space()
+    table.run(0.1)
+    assert [record for _, record in seat.committed] == [submitted()]
+
+
+def test_a_master_with_a_full_disk_hands_over_and_does_not_stand_until_there_is_space() -> None:
+    table = Table(3)
+    table.run_until(lambda: table.voters() == 3)
+    table.run(0.5)
+    full = table.await_master()
+    store = full.runtime.store
+    store.waiting = []
+    assert full.service.propose(full.service.status.term, submitted())
+    took = table.run_until(lambda: not full.service.status.is_master)
+    assert took < TIMING.election_s_max + 4 * TIMING.heartbeat_s
+    heir = table.await_master()
+    table.run(0.5)
+    term = heir.service.status.term
+    assert heir.service.propose(term, submitted(JobId("film-2")))
+    table.run(0.5)
+    assert [record.job for _, record in heir.committed] == [JOB, JobId("film-2")]
+    stood = full.service.counters.elections_started
+    table.stand_up(heir.name)
+    table.run(5 * TIMING.election_s_max)
+    assert full.service.counters.elections_started == stood
+    assert table.master() is None, "the third one alone is no majority"
+    store.make_space()
+    table.await_master()
+    table.run(1.0)
+    assert [record.job for _, record in full.committed] == [JOB, JobId("film-2")]
+
+
+def test_a_voter_whose_address_changes_stays_one_without_any_change() -> None:
+    table = Table(4)
+    table.run_until(lambda: table.voters() == 3)
+    table.run(5.0)
+    master = table.await_master()
+    changes = {name: seat.service.counters.config_changes for name, seat in table.seats.items()}
+    peers = {peer.node: peer for peer in master.service.get_members()}
+    for turn in range(3):  # its lease ends again and again; another node gets the address it had
+        for place, name in enumerate(table.seats):
+            home = f"name-{name} at 10.0.0.{(place + turn) % 4}:7470"
+            peers[name] = evolve(peers[name], home=home, since=table.clock.seconds())
+        for seat in table.seats.values():
+            seat.service.members_changed(peers)
+        table.run(TIMING.voter_replace_s)
+    assert table.await_master() is master
+    assert changes == {
+        name: seat.service.counters.config_changes for name, seat in table.seats.items()
+    }

@@ -1,0 +1,54 @@
+"""A majority that is in touch has a master, whatever happens to everybody else.
+
+**Looked at while faults go on**: no heal is waited for.  A majority is in touch if its machines
+have power, their nodes run, no wire between any two of them is cut or clogged, and their disks are
+as usual, for the whole time.
+"""
+
+from itertools import combinations
+from typing import TYPE_CHECKING
+
+from attrs import define, field
+
+if TYPE_CHECKING:
+    from simulations.lab import Lab
+
+
+@define(eq=False)
+class MajorityHasMaster:
+    """Told to `look` every so often; says what is wrong, or ""."""
+
+    _lab: "Lab" = field()
+    _bound_ns: int = field()
+    _since: dict[tuple[str, ...], int] = field(factory=dict, init=False)
+    longest_ns: int = field(default=0, init=False)
+    """How long a majority in touch was without a master, at most."""
+
+    def look(self) -> str:
+        """A majority without a master for too long, if there is one."""
+        lab = self._lab
+        voters = lab.voters
+        healthy = [name for name in voters if lab.is_well(name)]
+        now = lab.world.now
+        before, self._since = self._since, {}
+        if len(voters) < 2:
+            return ""
+        for group in combinations(healthy, len(voters) // 2 + 1):
+            pairs = combinations(group, 2)
+            if not self._has_master(group) and all(lab.in_touch(*pair) for pair in pairs):
+                since = self._since[group] = before.get(group, now)
+                self.longest_ns = max(self.longest_ns, now - since)
+                if now - since > self._bound_ns:
+                    return f"{' '.join(group)} are in touch and without a master"
+        return ""
+
+    def _has_master(self, group: tuple[str, ...]) -> bool:
+        """Whether there is a master that can hear them and be heard; how well it is does not
+        matter, but a deaf one is none."""
+        lab = self._lab
+        return any(
+            life.process.alive
+            and life.node.consensus.mastership.is_me
+            and not any(lab.is_cut(name, each) for each in group)
+            for name, life in lab.lives.items()
+        )
