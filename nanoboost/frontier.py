@@ -70,6 +70,11 @@ class Frontier:
         """The first task that is not done; `tasks` when all are."""
         return self._watermark
 
+    @property
+    def attempts(self) -> int:
+        """How many distinct attempts are among the winners."""
+        return len(self._attempts)
+
     def is_done(self, task: TaskId) -> bool:
         """Whether the task has a winner."""
         return bool(self._done[task >> 3] >> (task & 7) & 1)

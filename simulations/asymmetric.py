@@ -4,57 +4,33 @@
 hears it.  Neither needs the cut to be healed first.
 """
 
+from collections.abc import Iterator
+
 from simulations.cli import main
+from simulations.faults import Cut, Deaf, Fault
 from simulations.jobs import film
+from simulations.kernel.prng import Stream
 from simulations.kernel.world import SECOND
-from simulations.scenario import Scenario, Stage
+from simulations.model import Model
+from simulations.scenario import Scenario
 
-CHUNKS = 36
 
-
-def play(stage: Stage) -> None:
-    """Submit; cut one way, heal, cut the other way, heal."""
-    lab, draw = stage.lab, stage.draw
-    left = 2
-
-    def cut(deaf: bool) -> None:
-        old = stage.master
-        if old is None:
-            over()
-            return
-        lasts = draw.between(2 * SECOND, 6 * SECOND)
-        others = [name for name in lab.model.nodes if name != old]
-        sides = [lab.kernels(others), lab.kernels([old])]
-        source, target = sides if deaf else reversed(sides)
-        stage.fault(f"{old} hears nothing" if deaf else f"nobody hears {old}", lasts)
-        lab.network.cut(source, target, one_way=True)
-        masters = stage.masters.count
-
-        def heal() -> None:
-            lab.network.heal(source, target, one_way=True)
-            kind = "deaf" if deaf else "dumb"
-            stage.happened[f"a {kind} master replaced"] = stage.masters.count > masters
-            over()
-
-        stage.after(lasts, heal)
-
-    def over() -> None:
-        nonlocal left
-        left -= 1
-        if not left:
-            stage.rest()
-
-    deaf_first = draw.chance(500)
-    stage.submit_when_all_are_in()
-    stage.at_share(CHUNKS // 4, cut, deaf_first)
-    stage.at_share(CHUNKS * 5 // 8, cut, not deaf_first)
+def faults(draw: Stream, model: Model) -> Iterator[Fault]:
+    """The master hears nothing; some time later nobody hears the master; or the other way round."""
+    first = draw.between(4 * SECOND, 6 * SECOND)
+    lasts = draw.between(2 * SECOND, 6 * SECOND)
+    second = first + lasts + draw.between(SECOND, 3 * SECOND)
+    deaf, dumb = (first, second) if draw.chance(500) else (second, first)
+    yield Deaf(deaf, lasts, "master")
+    yield Cut(dumb, draw.between(2 * SECOND, 6 * SECOND), ("master",), one_way=True)
 
 
 SCENARIO = Scenario(
     "asymmetric",
     "The master can send but not receive, and another time receive but not send.",
-    film(CHUNKS),
-    play,
+    film(36),
+    faults,
+    marks=("three masters", "progress during a fault"),
 )
 
 if __name__ == "__main__":

@@ -4,53 +4,42 @@
 where it was acknowledged to be.
 """
 
+from collections.abc import Iterator
+
 from simulations.cli import main
+from simulations.faults import Fault, PowerOff
 from simulations.hosts.disk import DiskModel
 from simulations.jobs import film
 from simulations.kernel.prng import Stream
 from simulations.kernel.world import MS, SECOND
-from simulations.lab import Model
-from simulations.scenario import Scenario, Stage
-
-CHUNKS = 36
+from simulations.model import Model
+from simulations.scenario import Scenario
 
 
 def model(draw: Stream) -> Model:
     """Disks from good ones to SD cards: what is lost is what they had not yet written."""
-    return Model(disk=DiskModel(draw.between(1, 20) * MS, draw.between(1, 40) * MS))
+    return Model(disk=DiskModel(draw.between(1, 60) * MS, draw.between(1, 200) * MS))
 
 
-def play(stage: Stage) -> None:
-    """Submit; switch all off at a share of the job; switch them on again."""
-    lab, draw = stage.lab, stage.draw
-    dark = len(lab.model.nodes)
-    within = draw.choice((0, 5 * MS, 50 * MS))
-
-    def lights_out() -> None:
-        times = [(draw.between(0, within), draw.between(SECOND, 8 * SECOND)) for _ in range(dark)]
-        for name, (off, on) in zip(lab.model.nodes, times, strict=True):
-            stage.after(off, lab.power_off, name)
-            stage.after(on, back, name)
-        stage.fault("no power", max(on for _, on in times))
-        stage.happened["power lost in the middle"] = stage.done_count < CHUNKS
-
-    def back(name: str) -> None:
-        nonlocal dark
-        lab.power_on(name)
-        dark -= 1
-        if not dark:
-            stage.rest()
-
-    stage.submit_when_all_are_in()
-    stage.at_share(draw.between(1, CHUNKS * 3 // 4), lights_out)
+def faults(draw: Stream, model: Model) -> Iterator[Fault]:
+    """Switch all off within 50 ms, and twice again when all are back."""
+    at = 0
+    for _ in range(3):
+        at += draw.between(4 * SECOND, 7 * SECOND)
+        within = draw.choice((0, 5 * MS, 50 * MS))
+        dark = [draw.between(500 * MS, 3 * SECOND) for _ in model.nodes]
+        for name, lasts in zip(model.nodes, dark, strict=True):
+            yield PowerOff(at + draw.between(0, within), lasts, name)
+        at += max(dark)
 
 
 SCENARIO = Scenario(
     "blackout",
-    "All nodes lose power within 50 ms in the middle of a job, and come back in any order.",
-    film(CHUNKS),
-    play,
+    "All nodes lose power within 50 ms, three times, and come back in any order.",
+    film(36),
+    faults,
     model,
+    marks=("a node lost in the middle", "a task started again"),
 )
 
 if __name__ == "__main__":

@@ -1,96 +1,227 @@
 """The command line of every scenario: one seed told in full, or a sweep over many.
 
 Exit status: 0 passed, 1 an invariant is broken, 2 something that should have come did not, 3 two
-runs of one seed differ.  **What went wrong can always be repeated from the line that tells it.**
+runs of one seed differ, 4 a sweep never saw what it is there for, 64 wrong usage.  **What went
+wrong can always be repeated from the line that tells it**, and is shrunk to the faults that matter.
 """
 
 import argparse
 import json
 import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn, TextIO
 
+from attrs import asdict
 from twisted.logger import globalLogBeginner
 
+from simulations import whatif
+from simulations.faults import Plan
+from simulations.findings import Finding
 from simulations.kernel.world import SECOND
-from simulations.report.text import swept, told
+from simulations.report import svg
+from simulations.report.swept import Swept
+from simulations.report.text import prose_of, told
 from simulations.scenario import LIMIT_S, Result, Scenario, run
+from simulations.shrink import RUNS_MAX, Shrinking
+from simulations.sweep import (
+    RECHECKED,
+    Verdict,
+    judged,
+    parting,
+    recheck,
+    sweep,
+    traces_elsewhere,
+    verdict_of,
+)
+from simulations.usage import NEVER_HAPPENED, NOT_DETERMINISTIC, Parser
 
-NOT_DETERMINISTIC = 3
-RECHECKED = 50
-"""Every so many seeds of a sweep, one is run twice."""
+MARKS_NEED = 20
+"""A sweep of fewer seeds is not blamed for what it never saw."""
+SHRUNK_MAX = 3
+"""So many different failures of a sweep are shrunk."""
 
 
-def main(scenario: Scenario) -> None:
-    """Play the scenario as the arguments say, and exit."""
-    parser = argparse.ArgumentParser(
-        prog=f"python -m simulations.{scenario.name}", description=scenario.story
-    )
-    parser.add_argument("--seed", type=int, default=1, help="what happens is a function of this")
-    parser.add_argument("--seeds", type=int, default=0, help="sweep: so many seeds from --seed on")
-    parser.add_argument("--until", type=float, default=float(LIMIT_S), help="stop at this second")
-    parser.add_argument("--twice", action="store_true", help="run it twice and compare")
-    parser.add_argument("--log", action="store_true", help="print the nodes' whole log too")
-    parser.add_argument("--json", action="store_true", help="print the journal's records as JSON")
+def parser_for(scenario: Scenario) -> argparse.ArgumentParser:
+    """What may be said to a scenario."""
+    parser = Parser(prog=f"python -m simulations.{scenario.name}", description=scenario.story)
+    add = parser.add_argument
+    add("--seed", type=int, default=None, help="what happens is a function of this (1)")
+    add("--seeds", type=int, default=0, metavar="N", help="sweep: N seeds from --seed on")
+    add("-j", "--jobs", type=int, default=1, metavar="K", help="sweep with K processes")
+    add("--plan", type=Path, metavar="FILE", help="what is done to the cluster: a saved plan")
+    add("--until", type=float, default=float(LIMIT_S), metavar="S", help="stop at this second")
+    add("--log", nargs="?", const="", metavar="NODES", help="print the log too (n0,n1; or all)")
+    add("--json", action="store_true", help="records and verdicts as JSON, a line each")
+    add("--svg", type=Path, metavar="FILE", help="draw the run, and its last messages")
+    add("--out", type=Path, default=Path("out"), metavar="DIR", help="where failing plans go (out)")
+    add("--no-shrink", action="store_true", help="leave a failing plan as it is")
+    add("--twice", action="store_true", help="play it in a second process too, and compare")
+    for internal in ("--hashes", "--trace"):
+        add(internal, default="", help=argparse.SUPPRESS)
+    add("--quiet", action="store_true", help=argparse.SUPPRESS)
+    return parser
+
+
+def main(scenario: Scenario, command: Sequence[str] = ()) -> NoReturn:
+    """Play the scenario as the arguments say, and exit.  `python -m COMMAND` does the same; it is
+    the scenario's module unless told."""
+    if scenario.name == "failover" and any(
+        each.partition("=")[0] == "--graph" for each in sys.argv[1:]
+    ):
+        sys.exit(whatif.main(sys.argv[1:]))
+    parser = parser_for(scenario)
     options = parser.parse_args()
+    if options.seeds < 0 or options.jobs < 1:
+        parser.error("--seeds and --jobs are numbers of things")
+    if options.seeds and options.plan:
+        parser.error("a plan belongs to one seed: --plan goes with --seed")
     # Without this Twisted keeps the events of all runs for an observer to come.
     globalLogBeginner.beginLoggingTo([], redirectStandardIO=False, discardBuffer=True)
-    sys.exit(_sweep(scenario, options) if options.seeds else _once(scenario, options))
+    if options.hashes:
+        _hashes(scenario, options.hashes)
+        sys.exit(0)
+    plan = None
+    if options.plan:
+        try:
+            finding = Finding.load(options.plan)
+        except (OSError, ValueError) as error:
+            parser.error(f"{options.plan}: {error}")
+        plan = finding.plan
+        options.seed = finding.seed if options.seed is None else options.seed
+    options.seed = 1 if options.seed is None else options.seed
+    play = Play(scenario, options, command or [f"simulations.{scenario.name}"])
+    sys.exit(play.sweep() if options.seeds else play.once(plan))
 
 
-def _once(scenario: Scenario, options: argparse.Namespace) -> int:
-    result = run(
-        scenario,
-        options.seed,
-        until_s=options.until,
-        keep_trace=options.twice,
-        prose=options.log,
-    )
-    if options.log:
-        print("\n".join(result.stage.lab.records.prose or ()))
-    if options.json:
+def _hashes(scenario: Scenario, listed: str) -> None:
+    """For another process: the traces of some seeds."""
+    for seed in map(int, listed.split(",")):
+        print(seed, judged(scenario, seed).trace or "none", flush=True)
+
+
+class Play:
+    """One call of the command.  `command` is what repeats it: `python -m COMMAND`."""
+
+    def __init__(
+        self, scenario: Scenario, options: argparse.Namespace, command: Sequence[str]
+    ) -> None:
+        self._scenario = scenario
+        self._options = options
+        self._command = command
+
+    # --- one seed --------------------------------------------------------------------------------
+
+    def once(self, plan: Plan | None) -> int:
+        """Play one seed, tell it, and return the exit status."""
+        options = self._options
+        result = run(
+            self._scenario,
+            options.seed,
+            plan,
+            until_s=options.until,
+            keep_trace=bool(options.trace or options.svg),
+            prose=options.log is not None,
+        )
+        if options.trace:
+            Path(options.trace).write_text("\n".join(result.stage.lab.world.trace.lines or ()))
+        if options.quiet:
+            return result.status
+        if options.log is not None:
+            print("\n".join(prose_of(result, options.log)))
+        if options.json:
+            self._json(result)
+        else:
+            print("\n".join(told(result)))
+        if options.svg:
+            options.svg.write_text(svg.drawn(result))
+        if result.status:
+            verdict = verdict_of(result)
+            shrunk = not options.json and self._shrink(verdict, result.plan)
+            print(f"  replay   {self._replay(verdict, shrunk or None)}", file=self._aside)
+        if options.twice and traces_elsewhere(self._command, [options.seed]) != {
+            options.seed: result.trace
+        }:
+            print(f"NOT DETERMINISTIC: {parting(self._command, options.seed)}")
+            return NOT_DETERMINISTIC
+        return result.status
+
+    def _json(self, result: Result) -> None:
         for record in result.stage.lab.records.records:
             line = {"at_ns": record.at, "node": record.node, "event": record.event, **record.facts}
             print(json.dumps(line))
-    else:
-        print("\n".join(told(result)))
-    if options.twice:
-        other = run(scenario, options.seed, until_s=options.until, keep_trace=True)
-        if parting := difference(result, other):
-            print(parting)
+        print(_as_json(verdict_of(result)))
+
+    # --- many ------------------------------------------------------------------------------------
+
+    def sweep(self) -> int:
+        """Play many seeds, tell what was found, and return the exit status."""
+        options = self._options
+        swept = Swept(self._scenario, time.monotonic())
+        seeds = range(options.seed, options.seed + options.seeds)
+        for verdict in sweep(self._scenario, seeds, options.jobs, until_s=options.until):
+            swept.add(verdict)
+            if options.json:
+                print(_as_json(verdict), flush=True)
+            elif verdict.status:
+                print(f"seed {verdict.seed}: {verdict.text.splitlines()[0][:200]}", flush=True)
+        again: list[int] = []
+        differ: list[int] = []
+        if options.until >= LIMIT_S:
+            count = max(1, options.seeds // RECHECKED)
+            again, differ = recheck(swept.verdicts, self._command, count)
+        swept.end(time.monotonic(), again, differ)
+        print("\n".join(swept.told()), file=self._aside)
+        for verdict in swept.first_of_each_kind()[:SHRUNK_MAX]:
+            file = self._shrink(verdict, self._scenario.plan(verdict.seed))
+            print(f"  replay   {self._replay(verdict, file)}", file=self._aside)
+        if differ:
+            where = parting(self._command, differ[0])
+            print(f"NOT DETERMINISTIC: seeds {differ}\n  {where}", file=self._aside)
             return NOT_DETERMINISTIC
-        print(f"twice    the same trace, {other.trace}")
-    return result.status
+        if swept.status == 0 and swept.never and options.seeds >= MARKS_NEED:
+            print(f"NEVER HAPPENED: {', '.join(swept.never)}", file=self._aside)
+            return NEVER_HAPPENED
+        return swept.status
+
+    # --- what went wrong -------------------------------------------------------------------------
+
+    def _shrink(self, verdict: Verdict, plan: Plan) -> Path | None:
+        """Shrink the plan, tell of it, and save it; returns the file."""
+        if self._options.no_shrink or not verdict.code:
+            return None
+        began = time.process_time()
+
+        def fails(smaller: Plan) -> bool:
+            until_s = self._options.until
+            found = judged(self._scenario, verdict.seed, smaller, until_s=until_s)
+            return found.code == verdict.code
+
+        search = Shrinking(fails, RUNS_MAX)
+        small = search.shrink(plan)
+        cost_s = time.process_time() - began
+        print(
+            f"  shrunk   {len(plan)} faults → {len(small)} in {search.runs} runs ({cost_s:.1f} s)",
+            *(f"             {fault}" for fault in small),
+            sep="\n",
+            file=self._aside,
+        )
+        file: Path = self._options.out / f"{self._scenario.name}-{verdict.seed}.json"
+        found = verdict.text.splitlines()[0]
+        Finding(self._scenario.name, verdict.seed, found, small).save(file)
+        return file
+
+    def _replay(self, verdict: Verdict, file: Path | None) -> str:
+        plan = f" --plan {file}" if file else ""
+        until = f" --until {verdict.at_ns / SECOND + 0.001:.3f}" if not file else ""
+        return f"python -m {' '.join(self._command)} --seed {verdict.seed}{plan}{until} --log"
+
+    @property
+    def _aside(self) -> TextIO:
+        """Where text goes: not among the JSON."""
+        return sys.stderr if self._options.json else sys.stdout
 
 
-def difference(one: Result, other: Result) -> str:
-    """Where two runs part; "" if they do not."""
-    if one.trace == other.trace:
-        return ""
-    lines = (each.stage.lab.world.trace.lines or () for each in (one, other))
-    pairs = zip(*lines, strict=False)
-    for number, (left, right) in enumerate(pairs):
-        if left != right:
-            return f"NOT DETERMINISTIC: line {number} of the trace\n  {left}\n  {right}"
-    return "NOT DETERMINISTIC: one trace is the beginning of the other"
-
-
-def _sweep(scenario: Scenario, options: argparse.Namespace) -> int:
-    found = []
-    cpu_s = span_s = 0.0
-    status = 0
-    for seed in range(options.seed, options.seed + options.seeds):
-        result = run(scenario, seed, until_s=options.until)
-        violation, complaints = result.stage.judge.violation, result.stage.complaints
-        wrong = str(violation) if violation else "; ".join(complaints)
-        found.append((seed, wrong, dict(result.stage.happened)))
-        cpu_s += result.cpu_s
-        span_s += result.end / SECOND
-        status = status or result.status
-        if (seed - options.seed) % RECHECKED == 0:
-            other = run(scenario, seed, until_s=options.until)
-            if other.trace != result.trace:
-                print(f"seed {seed} is NOT DETERMINISTIC; see --seed {seed} --twice")
-                return NOT_DETERMINISTIC
-        if wrong:
-            print(f"seed {seed}: {wrong.splitlines()[0][:200]}", flush=True)
-    print(swept(found, cpu_s, span_s))
-    return status
+def _as_json(verdict: Verdict) -> str:
+    return json.dumps({"event": "verdict", **asdict(verdict)})

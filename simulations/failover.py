@@ -4,50 +4,31 @@
 committed frontier, and the results are as if nothing had happened.
 """
 
+from collections.abc import Iterator
+
 from simulations.cli import main
+from simulations.faults import Fault, Kill
 from simulations.jobs import film
+from simulations.kernel.prng import Stream
 from simulations.kernel.world import MS, SECOND
-from simulations.scenario import Scenario, Stage
-
-CHUNKS = 36
-KILLS = 3
+from simulations.model import Model
+from simulations.scenario import Scenario
 
 
-def play(stage: Stage) -> None:
-    """Submit; kill the master at three shares of the job; start each again."""
-    lab, draw = stage.lab, stage.draw
-    left = KILLS
-
-    def kill() -> None:
-        old = stage.master
-        down = draw.between(500 * MS, 4 * SECOND)
-        if old is not None:
-            lab.kill(old)
-            stage.fault(f"kill {old}", down)
-            stage.happened["a master killed"] = True
-            if len(lab.lives) == len(lab.model.nodes) - 1:
-                stage.expect_new_master(f"{old} was killed")
-            stage.after(down, lab.start, old)
-        stage.after(down, over)
-
-    def over() -> None:
-        nonlocal left
-        left -= 1
-        if not left:
-            stage.happened["a task started again"] = stage.finished.again > 0
-            stage.rest()
-
-    stage.submit_when_all_are_in()
-    for _ in range(KILLS):
-        delay = draw.between(0, 300 * MS)
-        stage.at_share(draw.between(1, CHUNKS), stage.after, delay, kill)
+def faults(draw: Stream, model: Model) -> Iterator[Fault]:
+    """Kill the master three times."""
+    at = 3 * SECOND
+    for _ in range(3):
+        at += draw.between(500 * MS, 4 * SECOND)
+        yield Kill(at, draw.between(500 * MS, 4 * SECOND), "master")
 
 
 SCENARIO = Scenario(
     "failover",
     "The master's process is killed three times in the middle of a job, and comes back each time.",
-    film(CHUNKS),
-    play,
+    film(36),
+    faults,
+    marks=("three masters", "a node lost in the middle", "a task started again"),
 )
 
 if __name__ == "__main__":

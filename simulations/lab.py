@@ -5,123 +5,83 @@ their `Runtime` and their reactor are simulated.  What is done to the cluster (k
 done from outside, by the world.
 """
 
+import contextlib
 import gc
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from functools import partial
+from types import ModuleType
 
-from attrs import field, frozen
+from attrs import evolve
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger, globalLogPublisher
 from twisted.python.failure import Failure
 
-from nanoboost.cli.cluster import Cluster
-from nanoboost.cli.run import submit_and_follow
-from nanoboost.config import DEFAULT_PORT, PROFILES, NodeConfig, Profile
+from nanoboost.config import DEFAULT_PORT, NodeConfig
 from nanoboost.ids import Address, JobId, NodeId
-from nanoboost.nas.layout import code_path, plan_path
 from nanoboost.node import Node, compose
-from nanoboost.plan import Plan, encode_plan, plan_digest
-from nanoboost.wire.messages import FailureReport, JobReport, Submit
-from simulations.hosts.disk import DiskModel
+from nanoboost.plan import Plan
+from nanoboost.runtime import Host
+from nanoboost.wire.messages import TaskDone
+from simulations.client import Client
+from simulations.faults.base import Fault
 from simulations.hosts.machine import Incarnation, Machine
 from simulations.hosts.security import SimSecurity
-from simulations.jobs import SOURCE
 from simulations.kernel.guard import guarded
 from simulations.kernel.journal import Records
 from simulations.kernel.world import MS, SECOND, World
-from simulations.net.network import Kernel, Network, Wire
+from simulations.model import Model
 from simulations.procs.attempts import AttemptChild
+from simulations.procs.conduct import Conduct
 from simulations.procs.errands import ErrandChild
-from simulations.procs.nas import SimNas
+from simulations.procs.nas import SimNas, sources_of
 from simulations.procs.process import Process, Program
+from simulations.report.lanes import Fault as Deed
+from simulations.survey import CLIENT, Life, NoSuchMachine, Survey
 
 NAS_DIR = "/nas"
-CODE = b"code"
 START_GAP_NS = 200 * MS
+RESTART_NS = 2 * SECOND
+"""How soon a supervisor (systemd) starts a node again that has ended."""
 
 
-@frozen
-class Model:
-    """What the cluster is made of."""
-
-    nodes: tuple[str, ...] = ("n0", "n1", "n2")
-    profile: Profile = PROFILES["lan"]
-    slots: int = 2
-    wire: Wire = field(factory=Wire)
-    disk: DiskModel = field(factory=DiskModel)
-    mishaps_permille: int = 0
-    """How many attempts fail, and how many crash, of 1000 each."""
-
-    def __str__(self) -> str:
-        wire, disk = self.wire, self.disk
-        return (
-            f"{len(self.nodes)} nodes × {self.slots} slots, profile {self.profile.name} · latency "
-            f"{wire.least_ns / MS:g} ms + {wire.jitter_ns / MS:g} ms, loss "
-            f"{wire.loss_permille / 10:g} % · sync {disk.sync_least_ns / MS:g} ms + "
-            f"{disk.sync_jitter_ns / MS:g} ms · mishaps {self.mishaps_permille / 10:g} %"
-        )
-
-
-class Watcher:
-    """The client's display: remembers what a user would have seen."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-        self.report: JobReport | None = None
-
-    def show(self, report: JobReport) -> None:
-        """The job is as `report` says now."""
-        self.report = report
-
-    def tell(self, line: str) -> None:
-        """Something happened that is worth a line."""
-        self.lines.append(line)
-
-    def fail(self, failure: FailureReport) -> None:
-        """An attempt failed."""
-        self.lines.append(f"{failure.task}: {failure.error}")
-
-    def close(self) -> None:
-        """Nothing to leave in order."""
-
-
-@frozen(eq=False)
-class Life:
-    """A node that runs: its process and what `compose` has built."""
-
-    process: Incarnation
-    node: Node
-
-
-class Lab:
+class Lab(Survey):
     """The cluster of one run."""
 
     _log = Logger()
 
     def __init__(self, seed: int, model: Model, *, keep_trace: bool = False) -> None:
-        self.model = model
-        self.world = World(seed, keep_trace=keep_trace)
-        self.network = Network(self.world, model.wire)
+        super().__init__(World(seed, keep_trace=keep_trace), model)
         self.security = SimSecurity.of(seed)
         self.nas = SimNas(self.world, self.security.cluster)
-        self.nas.deposit(SOURCE, b"a film")
+        self.conduct = Conduct(model.mishaps_permille)
         self.records = Records(self.world)
-        programs: dict[str, Callable[[Process], Program]] = {
+        self._programs: dict[str, Callable[[Process], Program]] = {
             "nanoboost.agent.child": lambda process: AttemptChild(
-                process, self.nas, model.mishaps_permille
+                process, self.nas.mount(process.machine.name), self.conduct, self._poisoned
             ),
-            "nanoboost.nas.nashelper": lambda process: ErrandChild(process, self.nas),
+            "nanoboost.nas.nashelper": lambda process: ErrandChild(
+                process, self.nas.mount(process.machine.name)
+            ),
         }
-        self.machines = {
-            name: Machine(self.world, self.network, name, programs, disk=model.disk)
-            for name in (*model.nodes, "client")
-        }
-        self.lives: dict[str, Life] = {}
-        self.names: dict[NodeId, str] = {}
-        self.watcher = Watcher()
+        for name in (*model.nodes, CLIENT):
+            self._add(name)
+        self.deeds: list[Deed] = []
+        """What was done to the cluster, for people to read."""
+        self._undos: dict[int, Callable[[], None]] = {}
+        self._starting: dict[str, Incarnation] = {}
+        self._wanted: dict[str, None] = {}
+        """The nodes that shall run."""
+        self._newcomers: dict[str, None] = {}
+        """Machines whose disk was empty at their start: they join, and found no cluster."""
+        self.turned: list[tuple[ModuleType, str, float]] = []
+        """Knobs, and how they were."""
+        self.clients: list[Client] = []
+        self.jobs: dict[str, Plan] = {}
+        """What was submitted, by the job's id."""
+        self.repeat_done: dict[str, int] = {}
+        """Agents whose words about ended attempts are said again, and how much later."""
         self.leftovers: list[str] = []
         """What nodes that stopped in good order have left behind: timers, sockets, children."""
-        self.exit_status: int | None = None
-        """The client's, once the job has ended for it."""
 
     def run(self, until_ns: int) -> None:
         """Let the world go on; at the end, tell of errors that nobody handled."""
@@ -131,7 +91,14 @@ class Lab:
                 self.world.run(until_ns)
                 gc.collect()
         finally:
+            self._turn_back()
             globalLogPublisher.removeObserver(self.records)
+
+    def _turn_back(self) -> None:
+        """Set all knobs as they were."""
+        while self.turned:
+            module, name, usual = self.turned.pop()
+            setattr(module, name, usual)
 
     # --- nodes -----------------------------------------------------------------------------------
 
@@ -141,14 +108,21 @@ class Lab:
             self.world.after(number * START_GAP_NS, self.world.nature, self.start, name)
 
     def start(self, name: str) -> None:
-        """Start a node's process."""
+        """Start a node's process, unless it runs or its machine has no power."""
         machine = self.machines[name]
-        process = machine.new_life()
+        self._wanted[name] = None
+        if name in self.lives or name in self._starting or not machine.kernel.alive:
+            return
+        self.upheaval_at = self.world.now
+        process = self._starting[name] = machine.new_life()
         self.world.after(0, process, self._boot, process)
 
     def _boot(self, process: Incarnation) -> None:
         name = process.name
-        seeds = () if name == self.model.nodes[0] else (self.address(self.model.nodes[0]),)
+        del self._starting[name]
+        founds = name == self.model.nodes[0] and name not in self._newcomers
+        others = [each for each in self.model.nodes if each != name]
+        seeds = () if founds else tuple(self.address(each) for each in others)
         config = NodeConfig(
             name=name,
             state_dir=f"/{name}",
@@ -156,12 +130,30 @@ class Lab:
             listen=self.address(name),
             seeds=seeds,
             profile=self.model.profile,
-            slots=self.model.slots,
+            labels=self.model.host(name).labels,
+            slots=self.model.host(name).slots,
         )
-        node = compose(config, process.runtime(self.security), lambda why: self._ended(name, why))
+        runtime = evolve(process.runtime(self.security), record=partial(self.records.raft, name))
+        node = compose(config, runtime, lambda why: self._ended(name, why))
         self.lives[name] = Life(process, node)
         self.names[node.me] = name
+        node.mesh._receivers[TaskDone] = partial(self._done_heard, node.master.receive)
         node.startService()
+
+    def _done_heard(
+        self, receive: Callable[[NodeId, TaskDone], None], sender: NodeId, done: TaskDone
+    ) -> None:
+        """A master hears of an ended attempt; it, or the next, may hear of it again."""
+        receive(sender, done)
+        late = self.repeat_done.get(self.names[sender])
+        if late is not None:
+            self.world.after(late, self.world.nature, self._say_again, sender, done)
+
+    def _say_again(self, sender: NodeId, done: TaskDone) -> None:
+        life = self.lives.get(self.master or "")
+        if life is not None:
+            self._log.info("said again", event="repeated", job=done.key.job, task=done.key.task)
+            self.world.after(0, life.process, life.node.master.receive, sender, done)
 
     def _ended(self, name: str, why: Failure | None) -> None:
         """A node wants its process to end."""
@@ -170,75 +162,121 @@ class Lab:
 
     def kill(self, name: str) -> None:
         """SIGKILL: its kernel says goodbye to its peers."""
+        self._end(name, "{node} is killed", silently=False)
+
+    def _end(self, name: str, text: str, *, silently: bool) -> None:
+        starting = self._starting.pop(name, None)
+        if starting is not None:
+            starting.end(silently=silently)
         life = self.lives.pop(name, None)
         if life is not None:
-            life.process.end(silently=False)
-            self._log.info("{node} is killed", node=name, event="down")
+            self.upheaval_at = self.world.now
+            life.process.end(silently=silently)
+            self._log.info(text, node=name, event="down")
 
-    def stop(self, name: str, stopped: Callable[[], None]) -> None:
+    def _poisoned(self, name: str) -> None:
+        """A task takes its node along; the machine's supervisor starts it again."""
+        self.world.after(0, self.world.nature, self.kill, name)
+        self.world.after(RESTART_NS, self.world.nature, self.start, name)
+
+    def stop(self, name: str, stopped: Callable[[], None], *, drain: bool = False) -> None:
         """SIGTERM: leave in good order, as `twistd nanoboost` does, and end."""
         life = self.lives[name]
-        self.world.after(0, life.process, self._stop, name, life, stopped)
+        self.world.after(0, life.process, self._stop, name, life, stopped, drain)
 
-    def _stop(self, name: str, life: Life, stopped: Callable[[], None]) -> None:
+    def _stop(self, name: str, life: Life, stopped: Callable[[], None], drain: bool) -> None:
         def ended(_: object) -> None:
             self.leftovers += [f"{name}: {each}" for each in life.process.leftovers()]
             self.world.after(0, self.world.nature, self.kill, name)
             self.world.after(0, self.world.nature, stopped)
 
-        stopping = Deferred.fromCoroutine(_leave_and_stop(life.node))
+        stopping = Deferred.fromCoroutine(_leave_and_stop(life.node, drain))
         stopping.addErrback(lambda why: self._log.failure("a node could not stop", why))
         stopping.addBoth(ended)
 
     def power_off(self, name: str) -> None:
         """Nobody is told."""
         self.machines[name].kernel.alive = False
-        life = self.lives.pop(name, None)
-        if life is not None:
-            life.process.end(silently=True)
-            self._log.info("{node} has no power", node=name, event="down")
+        self._end(name, "{node} has no power", silently=True)
 
     def power_on(self, name: str) -> None:
         """The machine comes back, and its node with it."""
         self.machines[name].kernel.alive = True
         self.start(name)
 
+    def plug_in(self, name: str) -> Machine:
+        """A new machine, whose node joins."""
+        machine = self._add(name)
+        self._newcomers[name] = None
+        self.start(name)
+        return machine
+
+    def replace_disk(self, name: str) -> None:
+        """A new and empty disk; its owner knows that it must join."""
+        self.machines[name].disk.wipe()
+        self._newcomers[name] = None
+
+    def retire(self, name: str) -> None:
+        """A node leaves for good."""
+        self._wanted.pop(name, None)
+
+        def gone() -> None:
+            self._log.info("{node} has left", node=name, event="left")
+
+        self.stop(name, gone, drain=True)
+
+    def _add(self, name: str) -> Machine:
+        host = self.model.host(name)
+        facts = Host(name, host.cores, host.memory_mib, host.speed)
+        made = Machine(
+            self.world, self.network, name, self._programs, facts=facts, disk=self.model.disk
+        )
+        self.machines[name] = made
+        return made
+
     def address(self, name: str) -> Address:
         """Where a node listens."""
         return Address(self.machines[name].kernel.ip, DEFAULT_PORT)
 
-    def kernels(self, names: Iterable[str]) -> list[Kernel]:
-        """The network side of some machines."""
-        return [self.machines[name].kernel for name in names]
+    # --- whom, and for how long ------------------------------------------------------------------
+
+    def apply(self, fault: Fault) -> None:
+        """Do this to the cluster; nothing, if it is meant for a machine that is not there (the
+        fault that plugs it in may have been left out)."""
+        with contextlib.suppress(NoSuchMachine):
+            fault.apply(self)
+
+    def lasting(self, text: str, lasts_ns: int, undo: Callable[[], None]) -> None:
+        """Something is done to the cluster from now on; `undo` ends it then, or at rest."""
+        self.deeds.append(Deed(self.world.now, self.world.now + lasts_ns, text))
+        number = len(self.deeds)
+        self._undos[number] = undo
+        self.world.after(lasts_ns, self.world.nature, self._undo, number)
+
+    def _undo(self, number: int) -> None:
+        undo = self._undos.pop(number, None)
+        if undo is not None:
+            undo()
+
+    def heal(self) -> None:
+        """End all that is done to the cluster, and start all nodes that should run."""
+        self._turn_back()
+        for number in list(self._undos):
+            self._undo(number)
+        for name in list(self._wanted):
+            self.start(name)
 
     # --- the client ------------------------------------------------------------------------------
 
-    def submit(self, plan: Plan, job: JobId, done: Callable[[], None] = lambda: None) -> None:
-        """Put the plan on the NAS, submit it as the command line does, and follow it."""
-        data = encode_plan(plan)
-        digest, code = plan_digest(data), plan_digest(CODE)
-        self.nas.deposit(plan_path(digest), data)
-        self.nas.deposit(code_path(code), CODE)
-        process = self.machines["client"].new_life()
-        order = Submit(0, job, plan.graph, digest, code, 0)
-        self.world.after(0, process, self._submit, process, order, done)
-
-    def _submit(self, process: Incarnation, order: Submit, done: Callable[[], None]) -> None:
-        addresses = [self.address(name) for name in self.model.nodes]
-        cluster = Cluster(process.reactor, self.security, addresses)
-
-        def ended(status: object) -> None:
-            cluster.close()
-            if isinstance(status, Failure):
-                self._log.failure("the client failed", status)
-                self.exit_status = 1
-            else:
-                assert isinstance(status, int)
-                self.exit_status = status
-            done()
-
-        following = submit_and_follow(process.reactor, cluster, order, self.watcher, detach=False)
-        Deferred.fromCoroutine(following).addBoth(ended)
+    def submit(self, plan: Plan, job: JobId, done: Callable[[], None] = lambda: None) -> Client:
+        """Submit a job as the command line does, and follow it."""
+        self.jobs[job] = plan
+        for path in sources_of(plan):
+            self.nas.deposit(path, path.encode())
+        client = Client(self, CLIENT, plan, job)
+        self.clients.append(client)
+        client.start(done)
+        return client
 
     @property
     def now_s(self) -> float:
@@ -246,8 +284,8 @@ class Lab:
         return self.world.now / SECOND
 
 
-async def _leave_and_stop(node: Node) -> None:
+async def _leave_and_stop(node: Node, drain: bool) -> None:
     """What `nanoboost.tap.NodeService` does when it is told to stop."""
-    await node.leave(drain=False)
+    await node.leave(drain=drain)
     await node.stopService()
     await node.runtime.store.close()

@@ -5,48 +5,33 @@ the committed frontier; after the heal there is one master, and the job's result
 had happened.
 """
 
+from collections.abc import Iterator
+
 from simulations.cli import main
+from simulations.faults import Cut, Fault
 from simulations.jobs import film
+from simulations.kernel.prng import Stream
 from simulations.kernel.world import SECOND
-from simulations.scenario import Scenario, Stage
+from simulations.model import Model
+from simulations.scenario import Scenario
 
-CHUNKS = 36
 
-
-def play(stage: Stage) -> None:
-    """Submit; cut the master off when a share of the tasks is finished; heal."""
-    lab, draw = stage.lab, stage.draw
-    lasts = draw.between(4 * SECOND, 10 * SECOND)
-    client_too = draw.chance(300)
-
-    def cut() -> None:
-        old = stage.master
-        assert old is not None, "somebody has just finished a task"
-        few = [old, "client"] if client_too else [old]
-        many = [name for name in lab.machines if name not in few]
-        stage.fault(f"cut {' '.join(few)} | {' '.join(many)}", lasts)
-        stage.minority.minority = (old,)
-        lab.network.cut(lab.kernels(few), lab.kernels(many))
-        stage.expect_new_master(f"{old} was cut off")
-        stage.after(lasts, heal, few, many, stage.masters.count, stage.done_count)
-
-    def heal(few: list[str], many: list[str], masters: int, done: int) -> None:
-        stage.minority.minority = ()
-        lab.network.heal(lab.kernels(few), lab.kernels(many))
-        stage.happened["a new master"] = stage.masters.count > masters
-        stage.happened["progress during the cut"] = stage.done_count > done
-        stage.happened["a task started again"] = stage.finished.again > 0
-        stage.rest()
-
-    stage.submit_when_all_are_in()
-    stage.at_share(draw.between(CHUNKS // 6, CHUNKS * 2 // 3), cut)
+def faults(draw: Stream, model: Model) -> Iterator[Fault]:
+    """Cut the master off, alone or with the client."""
+    few = ("master", "client") if draw.chance(300) else ("master",)
+    yield Cut(
+        at=draw.between(4 * SECOND, 8 * SECOND),
+        lasts=draw.between(4 * SECOND, 10 * SECOND),
+        left=few,
+    )
 
 
 SCENARIO = Scenario(
     "partition",
     "The master is cut off in the middle of a job, with no majority on its side, and comes back.",
-    film(CHUNKS),
-    play,
+    film(36),
+    faults,
+    marks=("a new master", "progress during a fault", "a task started again"),
 )
 
 if __name__ == "__main__":

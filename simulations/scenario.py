@@ -1,13 +1,13 @@
 """A scenario: a cluster, a job, what is done to them, and what must be true afterwards.
 
-**A run has two parts**: faults, then rest.  What must never be is checked all the time; what must
-come in the end (the job is done, everybody agrees on one master) is asked after the faults are
-over.
+**A run has two parts**: in the first the faults of a plan happen, in the second all is healed.
+What must never be is checked all the time; what must come in the end (the job is done, everybody
+agrees on one master) is asked after the heal, within bounds.
 """
 
+import hashlib
 import time
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from attrs import define, field, frozen
@@ -15,199 +15,263 @@ from twisted.python.failure import Failure
 
 from nanoboost.errors import LocalError
 from nanoboost.ids import JobId
-from nanoboost.plan import Plan
+from nanoboost.plan import Plan as Job
 from nanoboost.wire.records import JobEntry
 from simulations.checkers.frontiers import AttemptsAreUnique, FinishedIsForEver
 from simulations.checkers.judge import Broken, Checker, Judge
+from simulations.checkers.liveness import MajorityHasMaster
 from simulations.checkers.masters import (
     CutOffMasterCommitsNothing,
     NobodyObeysAnOldMaster,
     OneMasterATerm,
 )
+from simulations.checkers.members import MembersAreTrue
 from simulations.checkers.outcome import NothingGoesWrongByAccident, ResultsAreRight
+from simulations.checkers.raft import RaftHolds
+from simulations.checkers.survivors import WorkOfSurvivorsCounts
+from simulations.checkers.tasks import (
+    FailuresAreCounted,
+    InputsComeFirst,
+    NobodyIsOverworked,
+    WinnersArePublished,
+)
+from simulations.faults import Fault, Kill, Plan, knobs
+from simulations.faults.knobs import Knob
+from simulations.jobs import makespan_ns
 from simulations.kernel.journal import Record
 from simulations.kernel.prng import Stream
 from simulations.kernel.world import MS, SECOND
-from simulations.lab import Lab, Model
-from simulations.report.lanes import Fault
+from simulations.lab import Lab
+from simulations.marks import MARKS
+from simulations.model import Model
 
 JOB = JobId("film-1")
 VOTERS = 3
-"""So many, at least, before anything is done to the cluster."""
-ELECTION_NS = 2 * SECOND
-"""A master must be there so soon after the loss of one, if a majority of voters is in touch.  (The
-profile `lan` waits 0.3 to 0.6 s for the lost one, and a vote may have to be repeated.)"""
-LOOK_NS = 100 * MS
+"""So many, at least, before the job is submitted."""
+LOOK_NS = 250 * MS
+WATCH_NS = 250 * MS
 SETTLE_NS = SECOND
-RECOVER_NS = 40 * SECOND
-"""So long after the last fault all must be well.  (In the profile `lan`, gossip speaks to one of
-its dead every 10 s; with two dead that may take three rounds.)"""
 LIMIT_S = 180
 
 
 @frozen
+class Bounds:
+    """How soon what must come has come."""
+
+    election_ns: int = 2 * SECOND
+    """A master, while a majority of voters is in touch.  (The profile `lan` waits 1.0 to 1.6 s for
+    a silent one, and a vote may have to be repeated.)"""
+    recover_ns: int = 40 * SECOND
+    """All is well, after the heal.  (In the profile `lan`, gossip speaks to one of its dead every
+    10 s; with two dead that may take three rounds.)"""
+
+
+@frozen
 class Scenario:
-    """`play(stage)` arranges what happens; it must end with `stage.rest()`."""
+    """`faults(draw, model)` are what happens; `marks` must be seen in some run of a sweep; `check`
+    says, at the end, what else is not as the story wants it."""
 
     name: str
     story: str
-    plan: Plan
-    play: "Callable[[Stage], None]"
+    job: Job
+    faults: Callable[[Stream, Model], Iterable[Fault]] = field(default=lambda draw, model: ())
     model: Callable[[Stream], Model] = field(default=lambda draw: Model())
     """What the cluster is made of; may differ from seed to seed."""
+    marks: tuple[str, ...] = ()
+    check: "Callable[[Stage], Iterable[str]]" = field(default=lambda stage: ())
+    bounds: Bounds = field(factory=Bounds)
+    exits: tuple[int, ...] = (0,)
+    """How the command that follows the job may end."""
+    knobs: bool = True
+    """Whether numbers of the product are set to something unusual while faults happen."""
+
+    def plan(self, seed: int) -> Plan:
+        """What happens with this seed."""
+        model = self.model(Stream(seed, f"model/{self.name}"))
+        faults = list(self.faults(Stream(seed, f"faults/{self.name}"), model))
+        turned = []
+        if self.knobs:
+            lasts = max((each.until for each in faults), default=0)
+            turned = list(knobs(Stream(seed, f"knobs/{self.name}"), lasts))
+        return Plan((*turned, *sorted(faults, key=lambda each: each.at)))
 
 
 class Stage:
     """One run of a scenario while it goes on."""
 
-    def __init__(self, scenario: Scenario, seed: int, *, keep_trace: bool, prose: bool) -> None:
+    def __init__(
+        self, scenario: Scenario, seed: int, plan: Plan, *, keep_trace: bool, prose: bool
+    ) -> None:
         self.scenario = scenario
+        self.plan = plan
         model = scenario.model(Stream(seed, f"model/{scenario.name}"))
-        self.lab = Lab(seed, model, keep_trace=keep_trace)
+        self.lab: Lab = Lab(seed, model, keep_trace=keep_trace)
         if prose:
             self.lab.records.prose = []
-        self.draw: Stream = self.lab.world.stream(f"scenario/{scenario.name}")
-        self.faults: list[Fault] = []
         self.happened: dict[str, bool] = {}
-        """What is worth to have happened at least once in a sweep."""
-        self.finished = FinishedIsForEver()
-        self.masters = OneMasterATerm(self.lab.names)
-        self.minority = CutOffMasterCommitsNothing()
+        """The scenario's marks, and whether this run has seen them."""
+        self.finished: FinishedIsForEver = FinishedIsForEver()
+        self.masters: OneMasterATerm = OneMasterATerm(self.lab.names)
+        self.members = MembersAreTrue(self.lab)
+        self.majority = MajorityHasMaster(self.lab, scenario.bounds.election_ns)
         checkers: list[Checker] = [
             self.masters,
             NobodyObeysAnOldMaster(),
             self.finished,
-            self.minority,
+            CutOffMasterCommitsNothing(self.lab.is_cut_off),
             AttemptsAreUnique(),
-            ResultsAreRight(self.lab.nas, scenario.plan),
+            InputsComeFirst(self.lab.jobs),
+            FailuresAreCounted(self.lab.jobs),
+            NobodyIsOverworked(lambda name: model.host(name).slots),
+            WinnersArePublished(self.finished.winners),
+            RaftHolds(),
+            ResultsAreRight(self.lab.nas, self.lab.jobs),
             NothingGoesWrongByAccident(self.lab.records),
         ]
+        if all(isinstance(each, Kill | Knob) for each in plan):
+            checkers.append(WorkOfSurvivorsCounts())
         self.judge = Judge(self.lab.world, checkers)
         self.judge.watch(self.lab.records)
         self.lab.records.watchers.append(self._new_master)
-        self._rested_at = 0
-        self._job_over = False
+        self.submissions: list[Record] = []
+        self.longest_without_master_ns: int = 0
+        self._master_seen_at = 0
+        self.rested_at = 0
+        """When all was healed; 0 before."""
+        self._submitted = False
         self.recovered_ns: dict[str, int] = {}
-        """How long after the last fault something was well again, by the code of the claim."""
+        """How long after the heal something was well again, by the code of the claim."""
         self.complaints: list[str] = []
         """What should have come in the end, and did not."""
 
-    # --- what scenarios use ----------------------------------------------------------------------
+    # --- what happens ----------------------------------------------------------------------------
 
-    def once(self, is_it: Callable[[Record], bool], then: Callable[[], None]) -> None:
-        """At the first record that `is_it`, do `then`, as the world."""
+    def begin(self) -> None:
+        """Let the cluster come up, and all that is planned happen."""
         world = self.lab.world
-        waiting = [then]
+        self.lab.start_all()
+        for fault in self.plan:
+            world.at(fault.at, world.nature, self.lab.apply, fault)
+        world.at(self.plan.until, world.nature, self._rest)
+        self.lab.records.watchers.append(self._note_submission)
+        self._after(WATCH_NS, self._watch)
 
-        def look(record: Record) -> None:
-            if waiting and is_it(record):
-                world.after(0, world.nature, waiting.pop())
-
-        self.lab.records.watchers.append(look)
-
-    def after(self, delay_ns: int, then: Callable[..., None], *arguments: Any) -> None:
-        """Do `then` later, as the world."""
+    def _after(self, delay_ns: int, then: Callable[..., None], *arguments: Any) -> None:
         self.lab.world.after(delay_ns, self.lab.world.nature, then, *arguments)
 
-    def at_share(self, share: int, then: Callable[..., None], *arguments: Any) -> None:
-        """Do `then` once so many tasks are finished."""
-        self.once(
-            lambda record: record.event == "finished" and self.done_count >= share,
-            partial(then, *arguments),
-        )
+    def _note_submission(self, record: Record) -> None:
+        if record.event == "submitted":
+            self.submissions.append(record)
 
-    def submit_when_all_are_in(self) -> None:
-        """The client submits the scenario's job soon after the cluster has found its form: several
-        voters, and all others learners."""
+    def _submit_when_all_are_in(self) -> None:
+        """The client submits the job soon after the cluster has found its form: several voters, and
+        everybody known to everybody; or after the heal, if it does not before."""
         nodes = len(self.lab.model.nodes)
-        delay = self.draw.between(200 * MS, SECOND)
-
-        def is_whole(record: Record) -> bool:
-            if record.event != "voters" or record["count"] < VOTERS:
-                return False
-            return len(f"{record['voters']} {record['learners']}".split()) == nodes
-
-        self.once(is_whole, lambda: self.after(delay, self._submit))
-
-    def expect_new_master(self, why: str) -> None:
-        """Complain unless a new term has a master soon; the others must be able to elect one."""
-        count = self.masters.count
-
-        def look() -> None:
-            if self.masters.count == count:
-                self.complaints.append(f"L1 {ELECTION_NS / SECOND:g} s after {why}: no new master")
-
-        self.after(ELECTION_NS, look)
-
-    def fault(self, text: str, lasts_ns: int) -> None:
-        """Note for the picture what is done to the cluster from now on."""
-        now = self.lab.world.now
-        self.faults.append(Fault(now, now + lasts_ns, text))
+        voters = VOTERS if nodes >= VOTERS else 1  # two never vote
+        if not self._submitted and len(self.lab.voters) >= voters:
+            if len(self.lab.lives) >= nodes and "L2" not in self._missing():
+                self._submitted = True
+                delay = self.lab.world.stream("submission").between(0, SECOND)
+                self._after(delay, self._submit)
 
     def _submit(self) -> None:
-        self.lab.submit(self.scenario.plan, JOB, self._client_done)
+        self.lab.submit(self.scenario.job, JOB)
+
+    def _watch(self) -> None:
+        """See every so often that a majority in touch has a master."""
+        self._submit_when_all_are_in()
+        now = self.lab.world.now
+        if self.lab.master is not None or not self.masters.count:
+            self._master_seen_at = now
+        without_ns = now - self._master_seen_at
+        self.longest_without_master_ns = max(self.longest_without_master_ns, without_ns)
+        wrong = self.members.look()
+        if majority := self.majority.look():
+            wrong = f"L1 {majority}"
+        if wrong:
+            self.complaints.append(wrong)
+            self.lab.world.stop()
+        self._after(WATCH_NS, self._watch)
 
     @property
-    def master(self) -> str | None:
-        """The node that is master of the highest term, by its own belief."""
-        found = [
-            (life.node.consensus.status.term, name)
-            for name, life in self.lab.lives.items()
-            if life.node.consensus.status.is_master
+    def job_took_ns(self) -> int:
+        """From the commit of the first job to its end."""
+        ends = [
+            record.at
+            for record in self.lab.records.records
+            if record.event == "job" and record["state"] == "done"
         ]
-        return max(found)[1] if found else None
+        return ends[0] - self.submissions[0].at if ends else 0
 
     @property
     def done_count(self) -> int:
-        """How many tasks are finished for good."""
-        return len(self.finished.winners)
-
-    def rest(self) -> None:
-        """All faults are over; the run ends once the job is done and all is well again."""
-        self._rested_at = self.lab.world.now
-        self._look()
+        """How many tasks of the scenario's job are finished for good."""
+        return sum(job == JOB for job, _ in self.finished.winners)
 
     # --- the end ---------------------------------------------------------------------------------
 
-    def _client_done(self) -> None:
-        self._job_over = True
+    def _rest(self) -> None:
+        """All faults are over; the run ends once the job is done and all is well again."""
+        self.rested_at = self.lab.world.now
+        self.lab.heal()
+        self._look()
 
     def _look(self) -> None:
         """See every so often how far the cluster has recovered."""
-        rested = self.lab.world.now - self._rested_at
+        rested = self.lab.world.now - self.rested_at
         missing = self._missing()
-        for code in ("L1", "L2"):
+        for code in ("L1", "L2", "L3"):
             if code not in missing:
                 self.recovered_ns.setdefault(code, rested)
-        if self._job_over and not missing:
-            self.after(SETTLE_NS, self._end)
-        elif rested > RECOVER_NS and missing:
+        bounds = self.scenario.bounds
+        late = rested > bounds.recover_ns
+        if not missing:
+            self._after(SETTLE_NS, self._end)
+        elif late and (set(missing) > {"L3"} or rested > bounds.recover_ns + self._work_ns()):
             self.complaints += [f"{code} {text}" for code, text in missing.items()]
             self._end()
         else:
-            self.after(LOOK_NS, self._look)
+            self._after(LOOK_NS, self._look)
+
+    def _work_ns(self) -> int:
+        """How long the job may take if nothing is done to the cluster any more."""
+        model = self.lab.model
+        return makespan_ns(self.scenario.job, model.slots * len(model.nodes)) * 3 // 2
 
     def _missing(self) -> dict[str, str]:
         """What is not yet as it should be, by the code of the claim."""
         lives, missing = self.lab.lives, {}
-        statuses = {name: life.node.consensus.status for name, life in lives.items()}
-        believers = [name for name, status in statuses.items() if status.is_master]
-        if len(believers) != 1 or len({status.leader for status in statuses.values()}) != 1:
+        views = {name: life.node.consensus.mastership for name, life in lives.items()}
+        believers = [name for name, view in views.items() if view.is_me]
+        if len(believers) != 1 or len({view.master for view in views.values()}) != 1:
             missing["L1"] = f"one master that all know: {believers} believe to be it"
         for name, life in lives.items():
             alive = sum(member.state.is_live for member in life.node.gossip.members)
             if alive != len(lives):
                 missing["L2"] = f"membership whole: {name} sees {alive} of {len(lives)} alive"
+        waiting = [client for client in self.lab.clients if client.exit_status is None]
+        if waiting or not self.lab.clients:
+            share = f"{self.done_count} of {len(self.scenario.job.tasks)} tasks"
+            missing["L3"] = f"the job is done: {share} are"
         return missing
 
     def _end(self) -> None:
         self.complaints += [f"S3 left behind by {each}" for each in self.lab.leftovers]
-        if self.lab.exit_status not in (0, None):
-            self.complaints.append(f"L3 the job is done: the client ended {self.lab.exit_status}")
-        if self.master is not None:
-            self._read(self.master, self.lab.world.stop)
+        self.complaints += [
+            f"L3 the job is done: the client ended {client.exit_status}"
+            for client in self.lab.clients
+            if client.exit_status not in (*self.scenario.exits, None) and not client.cancelled
+        ]
+        self.complaints += self.scenario.check(self)
+        if self.lab.master is not None:
+            self._read(self.lab.master, self.lab.world.stop)
         else:
             self.lab.world.stop()
+
+    def close(self) -> None:
+        """The run is over, at its end or before."""
+        self.judge.end()
+        self.happened = {name: MARKS[name](self) for name in self.scenario.marks}
 
     # --- what later masters know -----------------------------------------------------------------
 
@@ -256,28 +320,49 @@ class Result:
         return 2 if self.stage.complaints else 0
 
     @property
+    def plan(self) -> Plan:
+        """What was done to the cluster."""
+        return self.stage.plan
+
+    @property
     def trace(self) -> str:
         """The hash of all that happened."""
         return self.stage.lab.world.trace.hex()
+
+    @property
+    def outputs(self) -> str:
+        """The hash of what was published: that of the run without faults."""
+        nas, job = self.stage.lab.nas, self.stage.scenario.job
+        digest = hashlib.sha256()
+        for number in job.results:
+            for output in job.tasks[number].outputs:
+                for path in output.paths:
+                    digest.update(nas.files.get(path, b"nothing") + b"\n")
+        return digest.hexdigest()
 
 
 def run(
     scenario: Scenario,
     seed: int,
+    plan: Plan | None = None,
     *,
     until_s: float = LIMIT_S,
     keep_trace: bool = False,
     prose: bool = False,
 ) -> Result:
-    """Play the scenario with this seed, to its end or up to `until_s` seconds of virtual time."""
+    """Play the scenario with this seed, to its end or up to `until_s` seconds of virtual time.
+
+    `plan` is what happens; without it, what the scenario draws for the seed.  All else is a
+    function of the seed: the same seed with less of the plan differs only by what was left out.
+    """
     began = time.process_time()
-    stage = Stage(scenario, seed, keep_trace=keep_trace, prose=prose)
+    plan = scenario.plan(seed) if plan is None else plan
+    stage = Stage(scenario, seed, plan, keep_trace=keep_trace, prose=prose)
     lab = stage.lab
-    lab.start_all()
-    stage.after(0, lambda: scenario.play(stage))
+    stage.begin()
     lab.run(int(until_s * SECOND))
-    stage.judge.end()
+    stage.close()
     if not lab.world.stopped and until_s >= LIMIT_S:
-        share = f"{stage.done_count} of {len(scenario.plan.tasks)} tasks"
+        share = f"{stage.done_count} of {len(scenario.job.tasks)} tasks"
         stage.complaints.append(f"L3 the job is not done after {until_s:g} s: {share}")
     return Result(stage, seed, time.process_time() - began, lab.world.now)

@@ -29,6 +29,7 @@ RESEND_MAX = 64
 """At most so many are told again at a time: a master that is slow must not be drowned."""
 HELD_MAX = 1024
 """With so many unacknowledged results nothing more is started: memory is bounded."""
+FULL = "too many results are not acknowledged"
 CROSSING_S = 0.25
 """For so long a draining agent still runs what it gets: its master had not heard of it yet, and to
 refuse would start the task twice."""
@@ -216,8 +217,11 @@ class Runner:
             case CancelAttempt(_, key):
                 self._cancel(now, key)
             case Acknowledge(_, keys):
+                was_full = self._is_full
                 for key in keys:
                     self._held.pop(key, None)
+                if was_full and not self._is_full:
+                    self._say_hello()
             case MasterHere():
                 pass
 
@@ -235,8 +239,8 @@ class Runner:
             self._refuse(now, key, Outcome.CANCELLED, "the node is leaving")
         elif len(self._running) >= self._facts.slots:
             self._refuse(now, key, Outcome.CANCELLED, "all slots are taken")
-        elif len(self._held) >= HELD_MAX:
-            self._refuse(now, key, Outcome.CANCELLED, "too many results are not acknowledged")
+        elif self._is_full:
+            self._refuse(now, key, Outcome.CANCELLED, FULL)
         else:
             overrun_at = now + order.timeout_s if order.timeout_s > 0 else None
             self._running[key] = _Running(now, overrun_at, order.timeout_s)
@@ -247,7 +251,7 @@ class Runner:
         """Answer an attempt that did not run.  The master's view of this agent was wrong, so it is
         set right.  With too much to hold, the answer is said once."""
         done = TaskDone(key, outcome, (), 0.0, 0.0, why)
-        if len(self._held) < HELD_MAX:
+        if not self._is_full:
             self._say_hello()
             self._hold(now, done)
         else:
@@ -289,9 +293,18 @@ class Runner:
 
     # --- results ---------------------------------------------------------------------------------
 
+    @property
+    def _is_full(self) -> bool:
+        return len(self._held) >= HELD_MAX
+
     def _hold(self, now: float, done: TaskDone) -> None:
+        """Keep a result and tell it.  When nothing more can be kept the master must know, or it
+        would send the next attempt as fast as it is refused."""
+        was_full = self._is_full
         self._held[done.key] = _Held(done, now)
         self._tell(now, done.key)
+        if self._is_full and not was_full:
+            self._say_hello()
 
     def _tell(self, now: float, key: AttemptKey) -> None:
         done = self._held.pop(key).done
@@ -350,7 +363,7 @@ class Runner:
             labels=self._facts.labels,
             running=tuple(self._running),
             held=tuple(self._held),
-            fit=self._fit,
+            fit=self._fit or (FULL if self._is_full else ""),
             draining=self._draining,
         )
         self._say(hello)

@@ -9,10 +9,21 @@ from collections.abc import Sequence
 
 from attrs import define, field, frozen
 from twisted.internet.defer import Deferred, fail, succeed
+from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from nanoboost.errors import NanoBoostError
+from nanoboost.world.store import FULL_RETRY_S
+from simulations.kernel.journal import OnPurpose
 from simulations.kernel.prng import Stream
-from simulations.kernel.world import MS, Owner, World
+from simulations.kernel.world import MS, SECOND, Owner, World
+
+
+class DiskFailed(NanoBoostError, OnPurpose):
+    """What is on the disk now is anybody's guess."""
+
+
+FULL_RETRY_NS = int(FULL_RETRY_S * SECOND)
 
 Writes = Sequence[tuple[bytes, bytes | None]]
 
@@ -27,11 +38,23 @@ class DiskModel:
 
 @define(eq=False)
 class Disk:
-    """What outlives the node: the durable pairs."""
+    """What outlives the node: the durable pairs; and what is wrong with it."""
 
     model: DiskModel = field()
     draw: Stream = field()
     pairs: dict[bytes, bytes] = field(factory=dict)
+    worse: DiskModel | None = field(default=None)
+    """How long a sync takes for now."""
+    stalls_until: int = field(default=0)
+    """No sync ends before."""
+    fails: bool = field(default=False)
+    """The next sync fails, and what it should have written is gone or not, nobody knows which."""
+    is_full: bool = field(default=False)
+
+    @property
+    def is_usual(self) -> bool:
+        """Whether nothing is wrong with it."""
+        return self.worse is None and not (self.stalls_until or self.fails or self.is_full)
 
     def put(self, writes: Writes) -> None:
         """From here on it is durable."""
@@ -41,13 +64,25 @@ class Disk:
             else:
                 self.pairs[key] = value
 
-    def sync_ns(self) -> int:
+    def wipe(self) -> None:
+        """A new disk."""
+        self.pairs.clear()
+
+    def sync_ns(self, now: int) -> int:
         """How long the next sync takes."""
-        return self.draw.tailed(self.model.sync_least_ns, self.model.sync_jitter_ns)
+        model = self.worse or self.model
+        usual = self.draw.tailed(model.sync_least_ns, model.sync_jitter_ns)
+        return max(usual, self.stalls_until - now)
 
 
 class SimStore:
-    """One incarnation's `nanoboost.runtime.DurableStore` on a `Disk`."""
+    """One incarnation's `nanoboost.runtime.DurableStore` on a `Disk`.
+
+    As the real store does, it waits while the disk is full, and after a failed sync it refuses
+    everything for good.
+    """
+
+    _log = Logger()
 
     def __init__(self, world: World, owner: Owner, disk: Disk) -> None:
         self._world = world
@@ -56,6 +91,9 @@ class SimStore:
         self._queue: list[tuple[Writes, Deferred[None]]] = []
         self._syncing: list[tuple[Writes, Deferred[None]]] = []
         self._closed: list[Deferred[None]] = []
+        self._is_closed = False
+        self._broken: NanoBoostError | None = None
+        self._is_full_told = False
 
     def load(self, prefix: bytes) -> list[tuple[bytes, bytes]]:
         """All pairs whose key starts with `prefix`, by key, those under way included."""
@@ -68,9 +106,16 @@ class SimStore:
                     seen[key] = value
         return [(key, seen[key]) for key in sorted(seen) if key.startswith(prefix)]
 
+    @property
+    def is_full(self) -> bool:
+        """Whether commits wait for space."""
+        return self._disk.is_full and bool(self._syncing)
+
     def commit(self, writes: Writes) -> "Deferred[None]":
         """Put each pair; a value of None deletes the key."""
-        if self._closed:
+        if self._broken is not None:
+            return fail(self._broken)
+        if self._is_closed:
             return fail(NanoBoostError("the store is closed"))
         done: Deferred[None] = Deferred()
         self._queue.append((tuple(writes), done))
@@ -80,6 +125,7 @@ class SimStore:
 
     def close(self) -> "Deferred[None]":
         """Fires once all commits are done."""
+        self._is_closed = True
         if not self._syncing:
             return succeed(None)
         done: Deferred[None] = Deferred()
@@ -88,16 +134,25 @@ class SimStore:
 
     def crash(self) -> None:
         """The process or the power is gone: what waits is lost, what is being synced perhaps."""
-        kept = self._disk.draw.below(len(self._syncing) + 1)
+        self._keep_some()
+        self._syncing, self._queue = [], []
+
+    def _keep_some(self) -> None:
+        kept = 0 if self._disk.is_full else self._disk.draw.below(len(self._syncing) + 1)
         for writes, _ in self._syncing[:kept]:
             self._disk.put(writes)
-        self._syncing, self._queue = [], []
 
     def _sync(self) -> None:
         self._syncing, self._queue = self._queue, []
-        self._world.after(self._disk.sync_ns(), self._owner, self._synced)
+        self._world.after(self._disk.sync_ns(self._world.now), self._owner, self._synced)
 
     def _synced(self) -> None:
+        if self._disk.is_full:
+            self._wait_for_space()
+            return
+        if self._disk.fails:
+            self._break("the disk could not sync (input/output error)")
+            return
         done, self._syncing = self._syncing, []
         for writes, _ in done:
             self._disk.put(writes)
@@ -107,7 +162,31 @@ class SimStore:
             self._sync()
         for _, told in done:
             told.callback(None)
+        self._tell_closed()
+
+    def _wait_for_space(self) -> None:
+        if not self._is_full_told:
+            self._is_full_told = True
+            self._log.warn("the disk is full", event="disk_full", path=f"/{self._owner.name}")
+        if self._is_closed:
+            self._break("the disk is full")
+        else:
+            self._world.after(FULL_RETRY_NS, self._owner, self._synced)
+
+    def _break(self, why: str) -> None:
+        """What is on the disk now is anybody's guess; nothing more is written."""
+        self._disk.fails = False
+        self._broken = DiskFailed(why)
+        self._log.warn("{why}", event="disk_failed", why=why)
+        self._keep_some()
+        waiting = [told for _, told in (*self._syncing, *self._queue)]
+        self._syncing, self._queue = [], []
+        for told in waiting:
+            told.errback(Failure(self._broken))
+        self._tell_closed()
+
+    def _tell_closed(self) -> None:
         if not self._syncing:
-            for closed in self._closed:
-                closed.callback(None)
-            self._closed = []
+            closed, self._closed = self._closed, []
+            for each in closed:
+                each.callback(None)

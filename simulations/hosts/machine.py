@@ -11,14 +11,14 @@ from collections.abc import Callable
 from attrs import evolve
 
 from nanoboost.runtime import Host, Runtime
+from simulations.hosts.clock import HostClock
 from simulations.hosts.disk import Disk, DiskModel, SimStore
 from simulations.hosts.security import SimSecurity
-from simulations.kernel.world import SECOND, World
+from simulations.kernel.world import Event, World
 from simulations.net.network import Network
 from simulations.net.reactor import SimReactor
+from simulations.net.timers import Timer
 from simulations.procs.process import Process, Program
-
-EPOCH_S = 1_800_000_000
 
 HOST = Host(hostname="", cores=4, memory_mib=8192, speed=1.0)
 
@@ -31,7 +31,8 @@ class Incarnation:
         self.alive = True
         self.machine = machine
         self.number = number
-        self.reactor = SimReactor(machine.world, machine.kernel, self, self.spawn)
+        self.parked: list[Event] | None = None
+        self.reactor = SimReactor(machine.world, machine.kernel, self, self.spawn, machine.clock)
         self.store = SimStore(machine.world, self, machine.disk)
         self.children: dict[int, Process] = {}
 
@@ -41,7 +42,7 @@ class Incarnation:
         secret = f"{machine.world.seed}/{machine.name}/{self.number}".encode()
         return Runtime(
             reactor=self.reactor,
-            wall=lambda: EPOCH_S + machine.world.now / SECOND,
+            wall=machine.clock.wall,
             store=self.store,
             security=security,
             host=evolve(machine.facts, hostname=machine.name),
@@ -75,11 +76,27 @@ class Incarnation:
             *(f"child {child.name}" for child in self.children.values()),
         ]
 
+    def pause(self) -> None:
+        """SIGSTOP: the process does nothing, its kernel and its children go on."""
+        if self.alive:
+            self.alive, self.parked = False, []
+
+    def resume(self) -> None:
+        """SIGCONT: what came in meanwhile is looked at first, then the timers that are overdue;
+        that is the order of Twisted's reactors."""
+        if self.parked is not None:
+            parked, self.parked = self.parked, None
+            self.alive = True
+            parked.sort(key=lambda each: isinstance(getattr(each.call, "__self__", None), Timer))
+            self.machine.world.unpark(parked)
+
     def end(self, *, silently: bool) -> None:
-        """This life is over, with all of its children (the real ones die with their node too)."""
-        self.alive = False
+        """This life is over, with all of its children (the real ones die with their node too); but
+        for those that nothing can end as long as there is power."""
+        self.alive, self.parked = False, None
         for child in list(self.children.values()):
-            child.alive = False
+            if silently or not self.machine.orphans_live:
+                child.alive = False
         self.store.crash()
         for socket in list(self.machine.kernel.sockets.values()):
             if socket.holder is self.reactor:
@@ -107,7 +124,12 @@ class Machine:
         self.facts = facts
         self.programs = programs
         self.kernel = network.add(name)
+        self.clock = HostClock(world)
         self.disk = Disk(disk or DiskModel(), world.stream(f"disk/{name}"))
+        self.orphans_live = False
+        """Whether children go on when their node is killed (as where no kernel ends them)."""
+        self.orphans_wait_ns = 0
+        """How long the next of those waits before it writes what it has made."""
         self.lives = 0
         self._pid = 100
 

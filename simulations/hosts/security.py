@@ -9,6 +9,8 @@ import hashlib
 from attrs import define, field
 from twisted.internet.interfaces import IStreamClientEndpoint, IStreamServerEndpoint
 
+from nanoboost.errors import UserError
+
 
 @define(eq=False)
 class SimSecurity:
@@ -30,6 +32,15 @@ class SimSecurity:
         """The endpoint."""
         return endpoint
 
-    def datagram_key(self) -> bytes:
-        """32 bytes."""
-        return hashlib.blake2b(f"datagrams {self.seed}".encode(), digest_size=32).digest()
+    def datagram_keys(self) -> tuple[bytes, ...]:
+        """One, of 32 bytes."""
+        return (hashlib.blake2b(f"datagrams {self.seed}".encode(), digest_size=32).digest(),)
+
+    @property
+    def fingerprints(self) -> tuple[str, ...]:
+        """The one that all have."""
+        return (self.cluster,)
+
+    def rekey(self, pem: bytes) -> None:
+        """There is no file."""
+        raise UserError("the simulated world has no credential to change")

@@ -4,7 +4,7 @@
 that reached the log are findings: in the simulated world nothing may go wrong by accident.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from attrs import define, field, frozen
@@ -32,6 +32,10 @@ class Record:
         return self.facts[name]
 
 
+class OnPurpose(Exception):
+    """The root of failures that the world makes: they may reach a log."""
+
+
 @implementer(ILogObserver)
 @define(eq=False)
 class Records:
@@ -42,6 +46,8 @@ class Records:
     findings: list[str] = field(factory=list, init=False)
     """Failures that were logged, with time and node."""
     watchers: list[Callable[[Record], None]] = field(factory=list, init=False)
+    raft_watchers: list[Callable[[Record], None]] = field(factory=list, init=False)
+    """Who looks at the records of consensus; they are many, and not kept."""
     prose: list[str] | None = field(default=None)
     """The whole log as text, if somebody wants it."""
 
@@ -52,11 +58,19 @@ class Records:
         if self.prose is not None:
             self.prose.append(f"{world.now / SECOND:10.6f}s  {node:<8} {formatEvent(event)}")
         failure = event.get("log_failure")
-        if failure is not None or event.get("log_level") is LogLevel.critical:
+        if failure is not None and failure.check(OnPurpose):
+            pass
+        elif failure is not None or event.get("log_level") is LogLevel.critical:
             what = failure.getTraceback() if failure is not None else formatEvent(event)
             self.findings.append(f"{world.now / SECOND:.6f} s {node}: {formatEvent(event)}\n{what}")
         if "event" in event:
             self._record(node, event)
+
+    def raft(self, node: str, facts: Mapping[str, Any]) -> None:
+        """What the consensus of a node tells (`nanoboost.consensus.chronicle`)."""
+        record = Record(self._world.now, node, "raft", dict(facts))
+        for watch in self.raft_watchers:
+            watch(record)
 
     def _record(self, node: str, event: LogEvent) -> None:
         facts = {

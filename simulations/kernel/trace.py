@@ -7,20 +7,23 @@
 import hashlib
 from zlib import crc32
 
+AT_ONCE = 512
+"""So many lines are digested together: it is the number of calls that costs."""
+
 
 class Trace:
     """Takes one line an event."""
 
     def __init__(self, *, keep: bool = False) -> None:
         self._hash = hashlib.blake2b(digest_size=8)
-        self.lines: list[str] | None = [] if keep else None
+        self._pending: list[str] = []
+        self._lines: list[str] | None = [] if keep else None
 
     def note(self, line: str) -> None:
         """One more thing has happened."""
-        self._hash.update(line.encode())
-        self._hash.update(b"\n")
-        if self.lines is not None:
-            self.lines.append(line)
+        self._pending.append(line)
+        if len(self._pending) >= AT_ONCE:
+            self._digest()
 
     def packet(self, what: str, data: bytes) -> None:
         """Bytes have moved."""
@@ -28,4 +31,18 @@ class Trace:
 
     def hex(self) -> str:
         """The digest so far."""
+        self._digest()
         return self._hash.hexdigest()
+
+    @property
+    def lines(self) -> list[str] | None:
+        """All lines so far, if they are kept."""
+        self._digest()
+        return self._lines
+
+    def _digest(self) -> None:
+        if self._pending:
+            self._hash.update("\n".join([*self._pending, ""]).encode())
+        if self._lines is not None:
+            self._lines += self._pending
+        self._pending.clear()

@@ -22,10 +22,12 @@ AT_ONE_INSTANT_MAX = 50_000
 
 
 class Owner(Protocol):
-    """Whose events they are."""
+    """Whose events they are.  One that is stopped for a while is not alive, and `parked` is a list:
+    what it should do meanwhile waits there."""
 
     name: str
     alive: bool
+    parked: "list[Event] | None"
 
 
 @define(eq=False)
@@ -34,6 +36,7 @@ class Nature:
 
     name: str = "world"
     alive: bool = True
+    parked: "list[Event] | None" = None
 
 
 class Zeno(AssertionError):
@@ -63,6 +66,7 @@ class World:
         self.now = 0
         self.events = 0
         self.nature = Nature()
+        self.lateness = self.stream("timers")
         self.current: Owner = self.nature
         """Whose event is happening; log records are stamped with it."""
         self.trace = Trace(keep=keep_trace)
@@ -76,9 +80,10 @@ class World:
 
     def at(self, when: int, owner: Owner, call: Callable[..., object], *arguments: Any) -> Event:
         """Let `call(*arguments)` happen at `when`, unless `owner` is dead by then."""
-        event = Event(max(when, self.now), owner, call, arguments)
+        when = max(when, self.now)
+        event = Event(when, owner, call, arguments)
         self._order += 1
-        heapq.heappush(self._heap, (event.at, self._order, event))
+        heapq.heappush(self._heap, (when, self._order, event))
         return event
 
     def after(
@@ -87,6 +92,13 @@ class World:
         """Let it happen `delay` nanoseconds from now."""
         return self.at(self.now + delay, owner, call, *arguments)
 
+    def unpark(self, events: "list[Event]") -> None:
+        """Let all this happen now, in this order."""
+        for event in events:
+            event.at = self.now
+            self._order += 1
+            heapq.heappush(self._heap, (self.now, self._order, event))
+
     def stop(self) -> None:
         """End the run after the present event."""
         self.stopped = True
@@ -94,19 +106,22 @@ class World:
     def run(self, until: int) -> None:
         """Let everything happen up to and including `until`, or up to `stop`."""
         at_this_instant = 0
-        while self._heap and not self.stopped and self._heap[0][0] <= until:
-            when, order, event = heapq.heappop(self._heap)
-            call = event.call
-            if call is None or not event.owner.alive:
+        heap, note = self._heap, self.trace.note
+        while heap and not self.stopped and heap[0][0] <= until:
+            when, order, event = heapq.heappop(heap)
+            call, owner = event.call, event.owner
+            if call is None or not owner.alive:
+                if call is not None and owner.parked is not None:
+                    owner.parked.append(event)
                 continue
             at_this_instant = at_this_instant + 1 if when == self.now else 0
             if at_this_instant > AT_ONE_INSTANT_MAX:
-                raise Zeno(f"{event.owner.name} is busy without end at {self.now} ns: {call}")
+                raise Zeno(f"{owner.name} is busy without end at {self.now} ns: {call}")
             self.now = when
             self.events += 1
-            self.trace.note(f"{when} {order} {event.owner.name} {_label(call)}")
+            note(f"{when} {order} {owner.name} {_label(call)}")
             event.call = None  # it has happened: cancelling it now is too late
-            self.current = event.owner
+            self.current = owner
             try:
                 call(*event.arguments)
             finally:

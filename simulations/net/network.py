@@ -4,14 +4,14 @@
 they come, streams (`simulations.net.stream`) in order.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import product
 from typing import Any
 
 from attrs import frozen
 
 from simulations.kernel.prng import Stream
-from simulations.kernel.world import US, World
+from simulations.kernel.world import MS, SECOND, US, Event, World
 
 Where = tuple[str, int]
 
@@ -21,14 +21,25 @@ FIRST_FD = 1_000_000
 """Simulated descriptors have numbers that no real one has."""
 
 
+QUEUE_NS = 500 * MS
+"""A datagram that would wait longer than this for a full wire is lost."""
+
+
 @frozen
 class Wire:
-    """How good the network is.  Loss concerns datagrams; a stream's lost segment is only late."""
+    """How good one direction between two machines is.  A lost datagram is lost; a stream's lost
+    segment is only late.  `twice_permille` concerns datagrams."""
 
     least_ns: int = 150 * US
     jitter_ns: int = 100 * US
     loss_permille: int = 0
     twice_permille: int = 0
+    bytes_per_s: int = 0
+    """0: as many as there are."""
+    segment_bytes: int = 16 << 10
+    """A stream's bytes come in pieces of so many at most."""
+    split_permille: int = 100
+    """So many pieces are split once more, at any byte: nobody may rely on where chunks end."""
 
 
 class Kernel:
@@ -42,6 +53,7 @@ class Kernel:
         self.name = name
         self.ip = ip
         self.alive = True
+        self.parked: list[Event] | None = None
         self.listeners: dict[int, Any] = {}
         self.datagram_ports: dict[int, Any] = {}
         self.sockets: dict[int, Any] = {}
@@ -68,8 +80,13 @@ class Network:
         self.wire = wire
         self.kernels: dict[str, Kernel] = {}
         self._cut: dict[tuple[str, str], int] = {}
+        self._wires: dict[tuple[str, str], list[Wire]] = {}
+        self._clogged: dict[tuple[str, str], int] = {}
+        self._free_at: dict[tuple[str, str], int] = {}
         self._streams: dict[tuple[str, str], Stream] = {}
         self.lost_datagrams = 0
+        self.changed_at = 0
+        """When something was cut or healed last."""
 
     def add(self, name: str) -> Kernel:
         """Connect a machine; its address is the next free one."""
@@ -94,6 +111,7 @@ class Network:
     def _count(
         self, left: Iterable[Kernel], right: Iterable[Kernel], step: int, *, one_way: bool
     ) -> None:
+        self.changed_at = self.world.now
         for one, other in product(list(left), list(right)):
             self._cut[one.ip, other.ip] = self._cut.get((one.ip, other.ip), 0) + step
             if not one_way:
@@ -102,6 +120,44 @@ class Network:
     def is_cut(self, source: Kernel, target: Kernel) -> bool:
         """Whether a packet from `source` to `target` is lost now."""
         return source is not target and self._cut.get((source.ip, target.ip), 0) > 0
+
+    # --- bad wires -------------------------------------------------------------------------------
+
+    def replace(self, ways: Iterable[tuple[Kernel, Kernel]], wire: Wire) -> Callable[[], None]:
+        """These directions are like `wire` from now on, until what is returned is called."""
+        keys = [(one.ip, other.ip) for one, other in ways if one is not other]
+        for key in keys:
+            self._wires.setdefault(key, []).append(wire)
+
+        def undo() -> None:
+            for key in keys:
+                self._wires[key].remove(wire)
+                self._free_at.pop(key, None)
+
+        return undo
+
+    def clog(self, ways: Iterable[tuple[Kernel, Kernel]], until: int) -> None:
+        """Nothing arrives in these directions before `until`; then all of it does."""
+        for one, other in ways:
+            key = (one.ip, other.ip)
+            self._clogged[key] = max(until, self._clogged.get(key, 0))
+
+    def clogged_until(self, source: Kernel, target: Kernel) -> int:
+        """Before when nothing arrives."""
+        return self._clogged.get((source.ip, target.ip), 0) if self._clogged else 0
+
+    def wire_between(self, source: Kernel, target: Kernel) -> Wire:
+        """How good this direction is now."""
+        worse = self._wires.get((source.ip, target.ip)) if self._wires else None
+        return worse[-1] if worse else self.wire
+
+    def is_usual(self, source: Kernel, target: Kernel) -> bool:
+        """Whether nothing is wrong with this direction."""
+        return (
+            not self.is_cut(source, target)
+            and self.wire_between(source, target) is self.wire
+            and self.clogged_until(source, target) <= self.world.now
+        )
 
     # --- packets ---------------------------------------------------------------------------------
 
@@ -113,10 +169,21 @@ class Network:
         return self._streams[key]
 
     def delay(self, source: Kernel, target: Kernel) -> int:
-        """How long the next packet takes."""
+        """How long the next packet takes, if it is small."""
         if source is target:
             return LOOPBACK_NS
-        return self.stream(source, target).tailed(self.wire.least_ns, self.wire.jitter_ns)
+        wire = self.wire_between(source, target)
+        return self.stream(source, target).tailed(wire.least_ns, wire.jitter_ns)
+
+    def room_at(self, source: Kernel, target: Kernel, size: int) -> int:
+        """When so many bytes have gone through, if they are the next to go; and they are."""
+        wire = self.wire_between(source, target)
+        if not wire.bytes_per_s:
+            return 0
+        key = (source.ip, target.ip)
+        begins = max(self.world.now, self._free_at.get(key, 0))
+        self._free_at[key] = begins + size * SECOND // wire.bytes_per_s
+        return self._free_at[key]
 
     def find(self, source: Kernel, host: str) -> Kernel | None:
         """The machine that `source` reaches under an address."""
@@ -129,14 +196,20 @@ class Network:
             return
         copies = 1
         if source is not target:
-            draw = self.stream(source, target)
-            if self.is_cut(source, target) or draw.chance(self.wire.loss_permille):
+            draw, wire = self.stream(source, target), self.wire_between(source, target)
+            waits_until = self._free_at.get((source.ip, target.ip), 0) if wire.bytes_per_s else 0
+            if (
+                self.is_cut(source, target)
+                or draw.chance(wire.loss_permille)
+                or waits_until > self.world.now + QUEUE_NS
+            ):
                 self.lost_datagrams += 1
                 return
-            copies += draw.chance(self.wire.twice_permille)
+            copies += draw.chance(wire.twice_permille)
         for _ in range(copies):
-            self.world.after(
-                self.delay(source, target),
+            room_at = self.room_at(source, target, len(data))
+            self.world.at(
+                max(self.world.now, room_at) + self.delay(source, target),
                 self.world.nature,
                 self._deliver,
                 source,
@@ -144,15 +217,21 @@ class Network:
                 (where[0] if source is target else source.ip, port),
                 where[1],
                 data,
+                self.world.now,
             )
 
     def _deliver(
-        self, source: Kernel, target: Kernel, sender: Where, port: int, data: bytes
+        self, source: Kernel, target: Kernel, sender: Where, port: int, data: bytes, sent: int
     ) -> None:
         if self.is_cut(source, target) or not target.alive:
             self.lost_datagrams += 1
             return
-        self.world.trace.packet(f"udp {source.name}>{target.name}", data)
+        clogged_until = self.clogged_until(source, target)
+        if clogged_until > self.world.now:
+            arguments = source, target, sender, port, data, sent
+            self.world.at(clogged_until, self.world.nature, self._deliver, *arguments)
+            return
+        self.world.trace.packet(f"udp {source.name}>{target.name} sent {sent}", data)
         socket = target.datagram_ports.get(port)
         if socket is not None:
             socket.arrived(data, sender)

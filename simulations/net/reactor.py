@@ -24,7 +24,8 @@ from twisted.internet.interfaces import (
 from twisted.internet.posixbase import _DisconnectSelectableMixin, _PollLikeMixin
 from zope.interface import implementer
 
-from simulations.kernel.world import SECOND, US, Owner, World
+from simulations.hosts.clock import HostClock
+from simulations.kernel.world import US, Owner, World
 from simulations.net.network import FIRST_FD, Kernel
 from simulations.net.sockets import StreamSocket, UdpSocket
 from simulations.net.timers import Timer, as_call
@@ -76,12 +77,22 @@ class SimReactor(_PollLikeMixin, _DisconnectSelectableMixin):
 
     _POLL_IN, _POLL_OUT, _POLL_DISCONNECTED = _IN, _OUT, _HUNG_UP
 
-    def __init__(self, world: World, kernel: Kernel, owner: Owner, spawn: Spawn) -> None:
+    def __init__(
+        self,
+        world: World,
+        kernel: Kernel,
+        owner: Owner,
+        spawn: Spawn,
+        clock: HostClock | None = None,
+    ) -> None:
         self.kernel = kernel
         self.running = True
         self._world = world
         self._owner = owner
         self._spawn = spawn
+        clock = clock or HostClock(world)
+        self.seconds = clock.seconds
+        self._truly = clock.truly
         self._timers: dict[Timer, None] = {}
         self._reads: dict[int, Any] = {}
         self._writes: dict[int, Any] = {}
@@ -91,17 +102,13 @@ class SimReactor(_PollLikeMixin, _DisconnectSelectableMixin):
 
     # --- time ------------------------------------------------------------------------------------
 
-    def seconds(self) -> float:
-        """Monotonic time."""
-        return self._world.now / SECOND
-
     def callLater(
         self, delay: float, callable: Callable[..., Any], *args: object, **kw: object
     ) -> Timer:
         """Call it `delay` seconds from now."""
         assert delay >= 0, f"{delay} is not greater than or equal to 0 seconds"
         call = as_call(callable, *args, **kw)
-        timer = Timer(self._world, self._owner, delay, call, self._timer_gone)
+        timer = Timer(self._world, self._owner, delay, call, self._timer_gone, self._truly)
         self._timers[timer] = None
         return timer
 

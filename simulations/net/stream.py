@@ -23,9 +23,8 @@ RTO_NS_MAX = 120 * SECOND
 SEND_BYTES_MAX = 256 << 10
 RECEIVE_BYTES_MAX = 256 << 10
 UNACKNOWLEDGED_BYTES_MAX = 64 << 10
-SEGMENT_BYTES = 16 << 10
-SPLIT_PERMILLE = 100
-"""So many segments are split once more, at any byte: nobody may rely on where chunks end."""
+HEADER_BYTES = 66
+"""Ethernet's, IP's and TCP's: what a segment weighs beside its bytes."""
 
 SYN, SYN_ACK, ACK, DATA, FIN, RESET = "syn", "synack", "ack", "data", "fin", "rst"
 
@@ -37,6 +36,7 @@ class Segment:
     kind: str = field()
     data: bytes = field()
     due: int = field()
+    sent: int = field()
 
 
 class Pipe:
@@ -67,7 +67,7 @@ class Pipe:
             due = self._world.now + self._network.delay(self.source.kernel, self.to)
             if self._segments:
                 due = max(due, self._segments[-1].due)
-            self._segments.append(Segment(kind, piece, due))
+            self._segments.append(Segment(kind, piece, due, self._world.now))
         self.queued_bytes += len(data)
         self._arm()
 
@@ -87,10 +87,11 @@ class Pipe:
 
     def _pieces(self, data: bytes) -> list[bytes]:
         draw = self._network.stream(self.source.kernel, self.to)
+        wire = self._network.wire_between(self.source.kernel, self.to)
         pieces = []
-        for start in range(0, len(data), SEGMENT_BYTES):
-            piece = data[start : start + SEGMENT_BYTES]
-            if len(piece) > 1 and draw.chance(SPLIT_PERMILLE):
+        for start in range(0, len(data), wire.segment_bytes):
+            piece = data[start : start + wire.segment_bytes]
+            if len(piece) > 1 and draw.chance(wire.split_permille):
                 where = draw.between(1, len(piece) - 1)
                 pieces += [piece[:where], piece[where:]]
             else:
@@ -107,11 +108,18 @@ class Pipe:
 
     def _arm(self) -> None:
         if self._timer is None and self._segments and not self._stalled:
-            self._timer = self._world.at(self._segments[0].due, self._world.nature, self._arrive)
+            first = self._segments[0]
+            size = len(first.data) + HEADER_BYTES
+            due = max(first.due, self._network.room_at(self.source.kernel, self.to, size))
+            self._timer = self._world.at(due, self._world.nature, self._arrive)
 
     def _arrive(self) -> None:
         """The first segment is due."""
         self._timer = None
+        clogged_until = self._network.clogged_until(self.source.kernel, self.to)
+        if clogged_until > self._world.now:
+            self._timer = self._world.at(clogged_until, self._world.nature, self._arrive)
+            return
         if self._is_lost():
             if self._orphaned:
                 self.give_up()
@@ -128,7 +136,7 @@ class Pipe:
         self.queued_bytes -= len(segment.data)
         self._acknowledge(len(segment.data))
         way = f"{self.source.kernel.name}>{self.to.name}"
-        self._world.trace.packet(f"tcp {way} {segment.kind}", segment.data)
+        self._world.trace.packet(f"tcp {way} {segment.kind} sent {segment.sent}", segment.data)
         self._deliver(segment)
         self._arm()
 
@@ -136,7 +144,13 @@ class Pipe:
         back_is_cut = self._network.is_cut(self.to, self.source.kernel)
         if back_is_cut and self._unacknowledged >= UNACKNOWLEDGED_BYTES_MAX:
             return True  # nothing new may be sent before the old is acknowledged
-        return self._network.is_cut(self.source.kernel, self.to) or not self.to.alive
+        if self._network.is_cut(self.source.kernel, self.to) or not self.to.alive:
+            return True
+        wire = self._network.wire_between(self.source.kernel, self.to)
+        if not wire.loss_permille:
+            return False
+        draw = self._network.stream(self.source.kernel, self.to)
+        return self.source.kernel is not self.to and draw.chance(wire.loss_permille)
 
     def _acknowledge(self, size: int) -> None:
         if self._network.is_cut(self.to, self.source.kernel):

@@ -15,6 +15,9 @@ from zope.interface import implementer
 
 from simulations.kernel.world import SECOND, US, Event, Owner, World
 
+LATE_NS_MAX = 0
+"""How late a timer may be beyond that: drawn for each."""
+
 _log = Logger()
 
 
@@ -29,18 +32,21 @@ class Timer:
         delay_s: float,
         call: Callable[[], object],
         gone: Callable[["Timer"], None],
+        truly: Callable[[int], int] = lambda delay_ns: delay_ns,
     ) -> None:
         self._world = world
+        self._truly = truly
         self._owner = owner
         self._call = call
         self._gone = gone
         self._called = False
         self._cancelled = False
         self._event: Event
-        self._arm(world.now + ceil(delay_s * SECOND))
+        self._arm(world.now + truly(ceil(delay_s * SECOND)))
 
     def _arm(self, due: int) -> None:
-        self._event = self._world.at(due + US, self._owner, self._fire)
+        late = self._world.lateness.below(LATE_NS_MAX) if LATE_NS_MAX else 0
+        self._event = self._world.at(due + US + late, self._owner, self._fire)
 
     def _fire(self) -> None:
         self._called = True
@@ -64,7 +70,7 @@ class Timer:
     def delay(self, secondsLater: float) -> None:
         """Let it happen later than it would."""
         self._check()
-        due = self._event.at - US + ceil(secondsLater * SECOND)
+        due = self._event.at - US + self._truly(ceil(secondsLater * SECOND))
         self._event.cancel()
         self._arm(due)
 
@@ -72,7 +78,7 @@ class Timer:
         """Let it happen so much later than now."""
         self._check()
         self._event.cancel()
-        self._arm(self._world.now + ceil(secondsFromNow * SECOND))
+        self._arm(self._world.now + self._truly(ceil(secondsFromNow * SECOND)))
 
     def active(self) -> bool:
         """Whether it is still to come."""

@@ -12,7 +12,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from simulations.kernel.prng import Stream
-from simulations.kernel.world import MS, US, World
+from simulations.kernel.world import MS, US, Event, World
 from simulations.net.timers import as_call
 
 if TYPE_CHECKING:
@@ -51,6 +51,9 @@ class Process:
     ) -> None:
         self.name = f"{parent.name}/{pid}"
         self.alive = True
+        self.parked: list[Event] | None = None
+        self.stuck_until = 0
+        """It is in a call of the NAS that does not come back: nothing can end it before."""
         self.pid = pid
         self.arguments = tuple(arguments)
         self.machine = parent.machine
@@ -94,7 +97,15 @@ class Process:
 
     def killed(self) -> None:
         """Somebody has sent SIGKILL."""
+        if self.stuck_until > self.world.now:
+            self.world.at(self.stuck_until, self.world.nature, self.killed)
+            return
         self._end(ProcessTerminated(signal=KILL))
+
+    @property
+    def is_orphan(self) -> bool:
+        """Whether its node is dead (and not just stopped)."""
+        return not self._parent.alive and self._parent.parked is None
 
     def _end(self, reason: Exception) -> None:
         if not self.alive:

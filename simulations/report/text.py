@@ -1,15 +1,12 @@
 """A run, and a sweep of runs, as text for a terminal."""
 
-from collections import Counter
-from collections.abc import Sequence
-
 from simulations.kernel.journal import Record
 from simulations.kernel.world import SECOND
 from simulations.report.lanes import lanes
 from simulations.scenario import Result
 
 MAIN_EVENTS = ("mastership", "voters", "submitted", "job", "down", "ended_itself", "listening")
-LIVENESS = {"L1": "one master that all know", "L2": "membership whole"}
+LIVENESS = {"L1": "one master that all know", "L2": "membership whole", "L3": "job done"}
 
 
 def told(result: Result) -> list[str]:
@@ -22,13 +19,14 @@ def told(result: Result) -> list[str]:
         f"processor time · {lab.world.events:,} events · trace {result.trace}",
         f"  {scenario.story}",
         f"  config   {lab.model}",
-        f"  job      {scenario.plan.graph}, {len(scenario.plan.tasks)} tasks",
+        f"  job      {scenario.job.graph}, {len(scenario.job.tasks)} tasks · plan of "
+        f"{len(result.plan)} faults",
         "",
         *lanes(
             lab.model.nodes,
             lab.records.records,
-            stage.faults,
-            len(scenario.plan.tasks),
+            stage.lab.deeds,
+            len(scenario.job.tasks),
             result.end,
         ),
         "",
@@ -44,10 +42,10 @@ def _events(result: Result) -> list[str]:
         for record in result.stage.lab.records.records
         if record.event in MAIN_EVENTS and _is_news(record)
     ]
-    told_faults = [(fault.at, "fault", fault.text) for fault in result.stage.faults]
+    told_faults = [(fault.at, "fault", fault.text) for fault in result.stage.lab.deeds]
     told_faults += [
         (fault.until, "fault", f"over: {fault.text}")
-        for fault in result.stage.faults
+        for fault in result.stage.lab.deeds
         if fault.until < result.end
     ]
     return [
@@ -89,12 +87,19 @@ def _verdict(result: Result) -> list[str]:
         f"  tasks    {stage.done_count} finished, {stage.finished.again} started once more "
         f"because nothing had acknowledged them"
     )
-    recovered = " · ".join(
-        f"{LIVENESS[code]} after {ns / SECOND:.1f} s" for code, ns in stage.recovered_ns.items()
+    bounds = stage.scenario.bounds
+    liveness = [
+        f"{LIVENESS[code]} {ns / SECOND:.1f} s after the heal"
+        for code, ns in stage.recovered_ns.items()
+    ]
+    lines.append(
+        f"  liveness {' · '.join(liveness) or 'nothing was well again'} "
+        f"(≤ {bounds.recover_ns / SECOND:g} s); a majority in touch without a master: at most "
+        f"{stage.majority.longest_ns / SECOND:.1f} s (≤ {bounds.election_ns / SECOND:g} s)"
     )
-    lines.append(f"  rest     {recovered or 'nothing was well again'}")
-    happened = " · ".join(f"{what} {'✓' if yes else '✗'}" for what, yes in stage.happened.items())
-    lines.append(f"  happened {happened}")
+    if stage.happened:
+        marks = (f"{what} {'✓' if yes else '✗'}" for what, yes in stage.happened.items())
+        lines.append(f"  happened {' · '.join(marks)}")
     lines.append("")
     if violation is not None:
         lines.append(f"FAILED   {violation}")
@@ -102,28 +107,14 @@ def _verdict(result: Result) -> list[str]:
         lines += [f"FAILED   {each}" for each in stage.complaints]
     else:
         lines.append("PASSED")
-    if result.status:
-        lines.append(
-            f"  replay   python -m simulations.{stage.scenario.name} --seed {result.seed} "
-            f"--until {result.end / SECOND + 0.001:.3f} --log"
-        )
     return lines
 
 
-def swept(results: Sequence[tuple[int, str, dict[str, bool]]], cpu_s: float, span_s: float) -> str:
-    """A sweep: (seed, "" or what was wrong, what happened) of each run."""
-    passed = sum(not wrong for _, wrong, _ in results)
-    lines = [
-        f"{len(results)} seeds · {passed} passed · {len(results) - passed} failed · "
-        f"{len(results) * 60 / max(cpu_s, 0.001):.0f} seeds/min · "
-        f"{span_s / max(cpu_s, 0.001):.0f} simulated seconds a second"
+def prose_of(result: Result, nodes: str) -> list[str]:
+    """The log of some nodes (`n0,n1`; "" is all), line by line, with time and node."""
+    wanted = tuple(name.strip() for name in nodes.split(",") if name.strip())
+    return [
+        entry
+        for entry in result.stage.lab.records.prose or ()
+        if not wanted or entry.split(maxsplit=2)[1] in wanted
     ]
-    kinds = Counter(wrong[:2] for _, wrong, _ in results if wrong)
-    for kind, count in sorted(kinds.items()):
-        seed, text = next((seed, wrong) for seed, wrong, _ in results if wrong[:2] == kind)
-        lines.append(f"  {kind}  {count}×, first with seed {seed}\n      {text[:300]}")
-    happened = Counter(what for _, _, marks in results for what, yes in marks.items() if yes)
-    all_marks = dict.fromkeys(what for _, _, marks in results for what in marks)
-    shares = " · ".join(f"{what} {happened[what] * 100 // len(results)}" for what in all_marks)
-    lines.append(f"  happened in % of seeds: {shares}")
-    return "\n".join(lines)

@@ -4,6 +4,7 @@ from nanoboost.agent.messages import AttemptEnded, RunAttempt
 from nanoboost.agent.runner import (
     CROSSING_S,
     DRAIN_ACKNOWLEDGE_S,
+    FULL,
     HELD_MAX,
     RESEND_MAX,
     RESEND_S,
@@ -279,6 +280,19 @@ def test_with_too_many_results_nothing_more_is_started_or_held() -> None:
     assert len(introduction) == 1 + HELD_MAX
     agent.hears(Acknowledge(2, (key(0),)), TWO)
     assert agent.hears(execute(HELD_MAX, term=2), TWO) == [start(HELD_MAX, term=2)]
+
+
+def test_the_master_is_told_when_nothing_more_can_be_kept_and_when_it_can_again() -> None:
+    """Or it would send the next attempt as fast as it is refused: thousands a second."""
+    agent = serving()
+    for task in range(HELD_MAX - 1):
+        agent.hears(execute(task))
+        agent.sees(ended(task))
+    agent.hears(execute(HELD_MAX - 1))
+    held = tuple(key(task) for task in range(HELD_MAX))
+    assert agent.sees(ended(HELD_MAX - 1))[-1] == hello(held=held, fit=FULL)
+    assert agent.hears(Acknowledge(1, (key(0),))) == [hello(held=held[1:])]
+    assert agent.hears(Acknowledge(1, (key(1),))) == []
 
 
 # --- leaving ---------------------------------------------------------------------------------

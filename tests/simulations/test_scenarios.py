@@ -17,13 +17,15 @@ from nanoboost.wire.records import JobEntry
 from simulations.__main__ import SCENARIOS, list_scenarios
 from simulations.asymmetric import SCENARIO as ASYMMETRIC
 from simulations.blackout import SCENARIO as BLACKOUT
-from simulations.cli import difference
 from simulations.failover import SCENARIO as FAILOVER
+from simulations.faults import Plan
 from simulations.hosts.disk import SimStore, Writes
+from simulations.kernel.world import SECOND
 from simulations.monkey import SCENARIO as MONKEY
 from simulations.partition import SCENARIO as PARTITION
-from simulations.rolling import SCENARIO as ROLLING
+from simulations.rolling_restart import SCENARIO as ROLLING
 from simulations.scenario import Scenario, run
+from simulations.sweep import first_difference
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -34,9 +36,9 @@ def test_a_master_in_a_minority_commits_nothing_and_the_job_ends_well() -> None:
     assert stage.judge.violation is None
     assert stage.complaints == []
     assert result.status == 0
-    assert stage.done_count == len(PARTITION.plan.tasks)
+    assert stage.done_count == len(PARTITION.job.tasks)
     assert stage.happened["a new master"]
-    assert stage.happened["progress during the cut"]
+    assert stage.happened["progress during a fault"]
 
 
 @pytest.mark.parametrize(
@@ -49,6 +51,40 @@ def test_other_scenarios_end_well(scenario: Scenario, seed: int) -> None:
     assert result.stage.judge.violation is None
     assert result.stage.complaints == []
     assert any(result.stage.happened.values()), "something was done to the cluster"
+
+
+def test_a_plan_is_data_and_its_replay_is_the_same_run() -> None:
+    result = run(MONKEY, 5, until_s=6.0)
+    plan = Plan.from_json(result.plan.to_json())
+    assert plan == result.plan == MONKEY.plan(5)
+    assert run(MONKEY, 5, plan, until_s=6.0).trace == result.trace
+
+
+def test_a_fault_that_is_left_out_leaves_all_before_it_as_it_was() -> None:
+    plan = MONKEY.plan(6)
+    left_out = plan.faults[2]
+    rest = Plan(tuple(each for each in plan if each is not left_out))
+    until = left_out.at / SECOND
+    with_it, without = (run(MONKEY, 6, each, until_s=until + 4.0) for each in (plan, rest))
+    before = [
+        [record for record in each.stage.lab.records.records if record.at < left_out.at]
+        for each in (with_it, without)
+    ]
+    assert before[0] == before[1]
+    assert len(before[0]) > 10
+    assert with_it.trace != without.trace
+
+
+def test_a_plan_that_makes_no_sense_is_told() -> None:
+    for text in ("{}", '[{"kind": "Flood"}]', '[{"kind": "Kill", "at": 1}]'):
+        with pytest.raises(ValueError, match=r"kind|lasts"):
+            Plan.from_json(text)
+
+
+def test_the_twin_without_faults_publishes_the_same() -> None:
+    result, twin = run(FAILOVER, 2), run(FAILOVER, 2, Plan())
+    assert result.outputs == twin.outputs
+    assert twin.stage.finished.again == 0, "nothing was done to it"
 
 
 def test_two_runs_in_one_process_have_one_trace() -> None:
@@ -86,8 +122,9 @@ def test_planted_a_registry_that_forgets_is_seen(monkeypatch: pytest.MonkeyPatch
 
 def test_where_two_runs_part_is_told() -> None:
     one, same, other = (run(PARTITION, seed, until_s=1.0, keep_trace=True) for seed in (3, 3, 4))
-    assert difference(one, same) == ""
-    assert difference(one, other).startswith("NOT DETERMINISTIC: line ")
+    lines = [each.stage.lab.world.trace.lines or [] for each in (one, same, other)]
+    assert first_difference(lines[0], lines[1]) == ""
+    assert first_difference(lines[0], lines[2]).startswith("line ")
 
 
 @pytest.mark.slow

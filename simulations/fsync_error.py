@@ -1,0 +1,45 @@
+"""A sync fails, and the next would succeed: what was to be written is gone.
+
+**The node stops at once**, for nobody knows what is on the disk; it never tries again and goes on.
+"""
+
+from collections.abc import Iterator
+
+from simulations.cli import main
+from simulations.faults import FailSync, Fault
+from simulations.jobs import film
+from simulations.kernel.prng import Stream
+from simulations.kernel.world import MS, SECOND
+from simulations.model import Model
+from simulations.scenario import Scenario, Stage
+
+
+def faults(draw: Stream, model: Model) -> Iterator[Fault]:
+    """Fail a sync of the master, and of another."""
+    at = draw.between(3500 * MS, 6 * SECOND)
+    for who in ("master", draw.choice(("voter", "n1", "n2"))):
+        yield FailSync(at, draw.between(2 * SECOND, 4 * SECOND), who)
+        at += draw.between(5 * SECOND, 8 * SECOND)
+
+
+def check(stage: Stage) -> Iterator[str]:
+    """Who could not sync has ended."""
+    records = stage.lab.records.records
+    failed = [record for record in records if record.event == "disk_failed"]
+    for record in failed:
+        ends = [each.at for each in records if each.event == "down"]
+        if not any(record.at <= at < record.at + 10 * MS for at in ends):
+            yield f"D4 {record.node} went on after its disk failed at {record.seconds:.3f} s"
+
+
+SCENARIO = Scenario(
+    "fsync_error",
+    "A sync of the master's disk fails, then one of another node's.",
+    film(60),
+    faults,
+    marks=("a disk failed", "a new master"),
+    check=check,
+)
+
+if __name__ == "__main__":
+    main(SCENARIO)

@@ -1,0 +1,1 @@
+"""Many membership cores over a light virtual network: what the papers measured, measured again."""

@@ -1,0 +1,36 @@
+"""One peer takes a few bytes a second, and everything comes in pieces of one byte.
+
+**Nobody waits for the slowest**: what is said to it piles up within bounds, and all others go on.
+"""
+
+from collections.abc import Iterator
+
+from simulations.cli import main
+from simulations.faults import BadWire, Fault
+from simulations.jobs import film
+from simulations.kernel.prng import Stream
+from simulations.kernel.world import SECOND
+from simulations.model import Model
+from simulations.scenario import Bounds, Scenario
+
+
+def faults(draw: Stream, model: Model) -> Iterator[Fault]:
+    """First pieces of one byte for all, then a trickle for one."""
+    at = draw.between(3 * SECOND, 5 * SECOND)
+    yield BadWire(at, 3 * SECOND, model.nodes, model.nodes, segment_bytes=draw.choice((1, 2, 7)))
+    who = draw.choice(("voter", "master", "learner"))
+    rate = draw.choice((50, 500, 5000))
+    yield BadWire(at + 4 * SECOND, 8 * SECOND, (who,), bytes_per_s=rate)
+
+
+SCENARIO = Scenario(
+    "slow_loris",
+    "Streams come in pieces of one byte; then one peer takes only a few bytes a second.",
+    film(60),
+    faults,
+    marks=("progress during a fault",),
+    bounds=Bounds(election_ns=6 * SECOND),
+)
+
+if __name__ == "__main__":
+    main(SCENARIO)
