@@ -28,12 +28,13 @@ from nanoboost.gossip.effects import MemberDown, MemberEvent, MemberLeft, Member
 from nanoboost.gossip.members import Meta
 from nanoboost.gossip.messages import STREAM
 from nanoboost.gossip.service import Gossip
-from nanoboost.identity import is_copy, node_id, take_another
+from nanoboost.identity import IdentityTaken, is_copy, node_id, take_another
 from nanoboost.ids import Address, NodeId
 from nanoboost.master.service import Master
 from nanoboost.nas.service import Nas
 from nanoboost.net.mesh import Mesh
 from nanoboost.runtime import Runtime
+from nanoboost.whereabouts import Whereabouts
 from nanoboost.wire.codec import Catalog
 from nanoboost.wire.messages import (
     CLIENT,
@@ -71,6 +72,7 @@ class Node(MultiService):
         self._runtime = runtime
         self._ended = ended
         self._port = config.listen.port
+        self._host = config.advertise_host or config.listen.host
         self.me = me = node_id(runtime)
         profile = config.profile
         host = runtime.host
@@ -108,6 +110,7 @@ class Node(MultiService):
             self.nas,
             self._room_crashed,
         )
+        self.whereabouts = Whereabouts(self._host, config.listen.host, runtime, self._moved)
         self.front = Front(self)
 
         self.mesh.subscribe(RAFT, self.consensus.receive)
@@ -131,7 +134,7 @@ class Node(MultiService):
     @property
     def address(self) -> Address:
         """Where other nodes reach this one."""
-        return Address(self._config.advertise_host or self._config.listen.host, self._port)
+        return Address(self._host, self._port)
 
     # --- life ------------------------------------------------------------------------------------
 
@@ -142,6 +145,7 @@ class Node(MultiService):
         self.gossip.open(self.address, self._config.listen.host)
         for room in (self.mesh, self.nas, self.agent, self.master, self.consensus, self.gossip):
             room.setServiceParent(self)
+        self.whereabouts.setServiceParent(self)
         super().startService()
         self.master.member_up(self.me, self._config.name)  # gossip tells of the others only
         self._log.info(
@@ -211,7 +215,15 @@ class Node(MultiService):
         """Another machine is this node, and was so before.  Nothing may be said in its name now."""
         self.consensus.stopService()
         taken = take_another(self._runtime, self.me, address)
-        taken.addCallbacks(lambda reason: self._ended(Failure(reason)), self._room_crashed)
+        taken.addCallbacks(self._give_way, self._room_crashed)
+
+    def _give_way(self, reason: IdentityTaken) -> None:
+        self._log.warn("{reason}", event="identity_taken", reason=str(reason))
+        self._ended(Failure(reason))
+
+    def _moved(self, host: str) -> None:
+        self._host = host
+        self.gossip.moved(self.address)
 
     def _peers(self) -> dict[NodeId, PeerView]:
         return {

@@ -306,7 +306,6 @@ class NodeService(Service):
         if failure is None:
             self._end(0, "")
         elif failure.check(IdentityTaken):
-            print(f"nanoboost: {failure.getErrorMessage()}", file=sys.stderr, flush=True)
             Deferred.fromCoroutine(self._start_again()).addErrback(self._node_ended)
         elif failure.check(StoreError):
             self._end(

@@ -21,7 +21,7 @@ FLOOR = {
         ("params", "template", "fields", "nano", "freeze", "graph", "code", "tools"), 2
     ),
     **dict.fromkeys(("gossip", "consensus", "master", "agent"), 3),
-    **dict.fromkeys(("node", "front", "identity"), 4),
+    **dict.fromkeys(("node", "front", "identity", "whereabouts"), 4),
     **dict.fromkeys(("tap", "cli"), 5),
 }
 STRANGERS = {"gossip", "consensus", "master", "agent"}
@@ -30,7 +30,7 @@ STRANGERS = {"gossip", "consensus", "master", "agent"}
 SHELLS = {
     "agent": {"service", "executor", "child", "attempt"},
     "consensus": {"service", "store"},
-    "gossip": {"service", "seal", "discovery"},
+    "gossip": {"service", "seal", "discovery", "peers"},
     "master": {"service", "listener"},
 }
 """The modules of floor 3 that may meet the world; all others there are cores."""

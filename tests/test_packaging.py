@@ -33,6 +33,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_wheel_holds_the_plugin_and_no_plugin_cache(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     assert "twisted/plugins/nanoboost_plugin.py" in names
+    assert "simulations/fixture.py" in names, "the pytest fixture that the metadata names"
     assert "twisted/plugins/__init__.py" not in names
     assert not [name for name in names if "dropin.cache" in name]
 

@@ -21,16 +21,18 @@ YEAR_S, DAY_S = 31_556_952.0, 86_400.0
 
 @frozen
 class Finding:
-    """What one check has found; `remedy` is empty if all is well."""
+    """What one check has found; `remedy` is empty if all is well.  `may_be_meant`: only the user
+    can tell whether it is wrong."""
 
     check: str
     text: str
     remedy: str = ""
+    may_be_meant: bool = False
 
     @property
     def is_wrong(self) -> bool:
         """Whether something must be done."""
-        return bool(self.remedy)
+        return bool(self.remedy) and not self.may_be_meant
 
 
 @frozen
@@ -89,12 +91,14 @@ def diagnose(facts: Facts) -> Iterator[Finding]:
 
 
 def _strangers(facts: Facts) -> Iterator[Finding]:
+    """Several clusters may share a LAN; or somebody has copied the wrong file."""
     for host in facts.heard.strangers:
         yield Finding(
             "credential",
             f"a node at {host} calls out with another credential",
             "if it belongs here, copy cluster.pem from a node of this cluster to it, and start it "
             "anew (with an empty --state if it has been in another cluster)",
+            may_be_meant=True,
         )
 
 

@@ -59,7 +59,10 @@ async def examine(
         remedy = "the same file must lie on every machine: `scp` it from a node, then chmod 600"
         tell(Finding("credential", str(error), remedy))
         return
-    tell(Finding("credential", f"cluster {key.cluster}, key {key.fingerprints[0]}"))
+    pending = "a change of the key has been cut short: give `nanoboost key rotate` again"
+    keys = " and ".join(key.fingerprints)
+    remedy = pending if len(key.fingerprints) > 1 else ""
+    tell(Finding("credential", f"cluster {key.cluster}, key {keys}", remedy))
     here = node_address(None, state)
     tell(Finding("this machine", f"node at {here}" if here else "no node runs here"))
     facts = await _facts(reactor, key, here, _numeric(node) if node else None)
@@ -167,8 +170,10 @@ def _nas(directory: str, cluster: str) -> Finding:
 def show(finding: Finding) -> None:
     """One line, or two if it is wrong."""
     mark = click.style("wrong ", fg="red", bold=True) if finding.is_wrong else "ok    "
+    if finding.may_be_meant:
+        mark = click.style("note  ", fg="yellow")
     click.echo(_wrapped(f"{mark}{finding.check:<13} ", finding.text))
-    if finding.is_wrong:
+    if finding.remedy:
         click.echo(_wrapped(f"{'':<20}{click.style('→', fg='yellow')} ", finding.remedy, 22))
 
 

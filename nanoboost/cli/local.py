@@ -21,7 +21,7 @@ from nanoboost.world.journal import Tail, read_journal
 
 Record = dict[str, Any]
 
-START_S = 20.0
+START_S = 60.0
 POLL_S = 0.02
 
 
@@ -113,8 +113,7 @@ class LocalCluster:
 
         listening = self.wait(listens, f"node {name} to listen", START_S)
         journal.close()
-        host, _, port = str(listening["address"]).rpartition(":")
-        address = self._addresses[name] = Address(host, int(port))
+        address = self._addresses[name] = _address(listening)
         return address
 
     def kill(self, name: str) -> float:
@@ -194,7 +193,8 @@ class LocalCluster:
 
     def address(self, name: str) -> Address:
         """Where the node listens, or did when it was there last."""
-        return self._addresses[name]
+        known = self._addresses.get(name)
+        return known if known is not None else _address(self.records(name, "listening")[-1])
 
     def records(self, name: str, event: str | None = None) -> list[Record]:
         """The node's journal, or its records of one kind."""
@@ -240,6 +240,11 @@ class LocalCluster:
             return bool(changes) and int(changes[-1]["count"]) >= count
 
         self.wait(voters, f"{count} voters", 60.0)
+
+
+def _address(listening: Record) -> Address:
+    host, _, port = str(listening["address"]).rpartition(":")
+    return Address(host, int(port))
 
 
 def memory_pss_mib(pid: int) -> float:

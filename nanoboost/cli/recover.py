@@ -18,13 +18,12 @@ from nanoboost.consensus.recovery import jobs_of, recover
 from nanoboost.consensus.state import Stored
 from nanoboost.consensus.store import RaftStore
 from nanoboost.errors import UserError
-from nanoboost.gossip.service import PEERS_KEY
+from nanoboost.gossip.peers import remembered
 from nanoboost.identity import node_id
 from nanoboost.ids import Address
 from nanoboost.net.credential import Credential, load
 from nanoboost.net.tls import PinnedTls
-from nanoboost.runtime import DurableStore, Runtime
-from nanoboost.wire.codec import decode_value
+from nanoboost.runtime import Runtime
 from nanoboost.world.real import real_runtime
 
 
@@ -56,7 +55,7 @@ async def recover_here(
         raft = RaftStore(runtime.store)
         stored = raft.load()
         persist = recover(node_id(runtime), stored)
-        known = [tap.parse_address(seed) for seed in seeds] + _remembered(runtime.store)
+        known = [*(tap.parse_address(seed) for seed in seeds), *remembered(runtime.store)]
         await _refuse_while_led(reactor, credential, known)
         if not confirmed(_question(stored, persist)):
             click.echo("nothing has been changed")
@@ -80,12 +79,6 @@ def _question(stored: Stored, persist: Persist) -> str:
         f"longest.  It will be the only voter of generation {persist.hard_state.generation}, and "
         "what only the others had is lost.  Go on?"
     )
-
-
-def _remembered(store: DurableStore) -> list[Address]:
-    """Where other members were, as this node's gossip noted."""
-    found = dict(store.load(PEERS_KEY)).get(PEERS_KEY)
-    return [Address(host, port) for host, port in decode_value(found)] if found else []
 
 
 async def _refuse_while_led(

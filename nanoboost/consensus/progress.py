@@ -73,10 +73,12 @@ class Progress:
                 self._replicate()
 
     def refused(self, index: int, retry_from: int) -> bool:
-        """The member does not have the entry at `index`; return False if that answer is old."""
+        """The member does not have the entry at `index`; return False if that answer is old.  (Or
+        if the member has forgotten what it acknowledged, its disk being a copy of an older one: to
+        ask again at once would be answered in the same way, without end.)"""
+        if index <= self.match:
+            return False
         if self.phase is Phase.REPLICATE:
-            if index <= self.match:
-                return False
             self.probe(self.match + 1)
             return True
         if self.phase is not Phase.PROBE or index != self.next - 1:

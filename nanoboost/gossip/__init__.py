@@ -14,11 +14,15 @@ A slow node must not blame others for its own slowness.  It counts the signs of 
 the pause lasted.
 
     messages, members    the vocabulary; `decide`, the one rule of precedence
+    table, view          whom a node knows; what it believes of them, and what follows from news
+    lifecycle            what a change is to the rooms above: up, suspected, down, left
     suspicion, health    when a suspect is dead; how far to trust oneself
     probe, rumors, sync  the three mechanisms, each a small state machine
+    probing, voice, twin asking who is there; how a node speaks; two machines with one identity
     swim                 the core that joins them: `step(now, event)`, `deadline()`
     beacon               how a node that is told nothing finds the others on its LAN
     seal, discovery      shells: sealed datagrams; calls to the whole LAN
+    peers                the shell that remembers addresses for the next run
     service              the shell that has it all: UDP, the pump, the store
 
 **Gossip only reports.**  Nothing irreversible follows from its word: Raft and the attempts of tasks

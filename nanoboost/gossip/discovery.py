@@ -134,6 +134,10 @@ class Discovery:
         port, self._port = self._port, None
         return succeed(None) if port is None else maybeDeferred(port.stopListening)
 
+    def moved(self, address: Address) -> None:
+        """This node is at `address` from now on."""
+        self._address = address
+
     def company_changed(self, others: int) -> None:
         """So many other members are alive now."""
         self._feed(CompanyChanged(others))

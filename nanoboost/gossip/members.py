@@ -234,6 +234,8 @@ def decide(known: tuple[State, Incarnation] | None, kind: State, claim: Incarnat
             return Verdict.ADOPT
         return Verdict.ASK if kind is State.SUSPECT else Verdict.BURY
     state, incarnation = known
+    if kind is State.ALIVE is state and claim == incarnation:
+        return Verdict.DROP  # as below, and sooner: most of what is told is known
     if (claim, kind.value) > (incarnation, state.value):
         return Verdict.ADOPT
     if kind is State.SUSPECT and (claim, kind) == (incarnation, state):

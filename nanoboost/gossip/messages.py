@@ -125,11 +125,12 @@ class Accused:
 @message(127)
 class Twin:
     """I am who you say that you are, under another `boot` id, and have run for `up_s` seconds: one
-    of us is a copy, and the one that was started later takes another identity."""
+    of us is a copy.  `gives_way`: the receiver was started later, and has to be somebody else."""
 
     header: Header
     boot: bytes
     up_s: float
+    gives_way: bool
     rumors: tuple[Rumor, ...] = field(default=(), validator=_few)
 
     def __attrs_post_init__(self) -> None:

@@ -56,10 +56,14 @@ class Probing:
 
     def run(self, now: float) -> None:
         """Do what is due."""
+        if self._timing.own_rules:
+            self._view.health.adjust(self._probes.excuse(now))
         for probe in self._probes.to_widen(now):
             self._widen(now, probe)
         for probe in self._probes.ended(now):
             self._view.health.adjust(probe.health_delta())
+            if self._timing.own_rules and self._view.rumors.tell_of_a_crowd:
+                continue  # its answer waits behind all that news, or ours did
             self._accuse(now, probe.target, refused=False)
         for relay in self._relays.to_nack(now):
             self._voice.say(relay.asker, Nack, sequence=relay.asker_sequence)

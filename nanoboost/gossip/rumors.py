@@ -17,6 +17,8 @@ from nanoboost.ids import NodeId
 MISSES_MAX = 3
 """So many rumors that are too long for what is left of a datagram show that it is full."""
 _RANK = {State.DEAD: 1, State.LEFT: 1, State.SUSPECT: 2, State.ALIVE: 3}
+CROWD = 30
+"""Three datagrams of news of the living."""
 
 
 def transmit_limit(timing: GossipTiming, live: int) -> int:
@@ -47,6 +49,15 @@ class Rumors:
 
     def __contains__(self, node: NodeId) -> bool:
         return node in self._queued_by_node
+
+    @property
+    def tell_of_a_crowd(self) -> bool:
+        """Whether more is said of the living than a few datagrams carry: many come at once, and all
+        machines have their hands full."""
+        living = _RANK[State.ALIVE]
+        return (
+            sum(len(shelf) for place, shelf in self._shelves.items() if place[0] == living) > CROWD
+        )
 
     def add(self, rumor: Rumor) -> None:
         """Pass `rumor` on from now, instead of what was said of that member before."""

@@ -11,6 +11,7 @@ from typing import Any
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.internet.error import CannotListenError, InvalidAddressError, MessageLengthError
+from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -19,6 +20,7 @@ from nanoboost.core import Woke
 from nanoboost.errors import RemoteError, UserError
 from nanoboost.gossip.discovery import Discovery, Ear, beacon_seal
 from nanoboost.gossip.effects import (
+    AddressChanged,
     Answered,
     AskStream,
     DatagramsLost,
@@ -48,6 +50,7 @@ from nanoboost.gossip.members import (
     State,
 )
 from nanoboost.gossip.messages import DATAGRAMS, StreamPing, StreamPong, Sync, Synced
+from nanoboost.gossip.peers import Peers
 from nanoboost.gossip.seal import BEACON_MAGIC, Seal
 from nanoboost.gossip.swim import SYNC_TIMEOUT_S, Swim
 from nanoboost.ids import Address, NodeId
@@ -55,14 +58,12 @@ from nanoboost.net.dial import NobodyThere
 from nanoboost.net.pump import Pump
 from nanoboost.net.session import Session
 from nanoboost.runtime import Runtime
-from nanoboost.wire.codec import decode_value, encode_value
 
 PREFIX = b"gossip/"
 GENERATION_KEY = PREFIX + b"generation"
-PEERS_KEY = PREFIX + b"peers"
-PEERS_MAX = 64
-"""Addresses remembered for the next start, of the living first, then of all others: after a power
-cut in the whole house everybody was somebody's dead."""
+
+LOOK_S = 1.0
+"""So long after a change it is seen to who is there now."""
 
 Ask = Callable[[Address, Any, float], "Deferred[tuple[NodeId, Any]]"]
 
@@ -100,10 +101,8 @@ class Gossip(Service):
         self._crashed = crashed
         stored = dict(runtime.store.load(PREFIX))
         self._generation = min(GENERATION_MAX, int(stored.get(GENERATION_KEY, b"0")) + 1)
-        self._peers = _decoded(stored.get(PEERS_KEY))
-        self._peers_saved = self._peers
-        self._saving_peers = False
-        self._is_looking = False
+        self._peers = Peers(runtime.store, self._fail)
+        self._look: IDelayedCall | None = None
         self._boot = runtime.rng(f"gossip boot {self._generation}").randbytes(BOOT_BYTES)
         beacon_boot = runtime.rng(f"beacon boot {self._generation}").randbytes(BOOT_BYTES)
         key, *also = runtime.security.datagram_keys()
@@ -187,6 +186,9 @@ class Gossip(Service):
         self._ended = True
         if self._pump is not None:
             self._pump.stop()
+        if self._look is not None:
+            self._look.cancel()
+            self._look = None
         for question in list(self._asked.values()):
             question.cancel()
         self._left()
@@ -213,10 +215,15 @@ class Gossip(Service):
         """The same on two nodes that see the same members alive."""
         return self._swim.digest if self._swim is not None else b""
 
+    @property
+    def health(self) -> int:
+        """How far this node doubts itself; 0 is healthy."""
+        return self._swim.health if self._swim is not None else 0
+
     def join(self, seeds: tuple[Address, ...]) -> None:
         """Find the cluster through `seeds` and the peers of the last run; tried for ever."""
         self._seeds = seeds
-        self._feed(JoinAsked(seeds, self._peers))
+        self._feed(JoinAsked(seeds, self._peers.addresses))
 
     def leave(self) -> "Deferred[None]":
         """Say goodbye; fires when that is said, or has taken as long as it may."""
@@ -236,6 +243,11 @@ class Gossip(Service):
     def hint(self, node: NodeId) -> None:
         """There is reason to think that `node` is gone: look now."""
         self._feed(Hinted(node))
+
+    def moved(self, address: Address) -> None:
+        """Others reach this node at `address` from now on."""
+        self._discovery.moved(address)
+        self._feed(AddressChanged(address))
 
     def met(self, node: NodeId) -> None:
         """`node` has opened a session with this one."""
@@ -309,17 +321,16 @@ class Gossip(Service):
                 )
             case _:
                 self._member_changed(effect)
-                if not self._is_looking:
-                    self._is_looking = True
-                    self._runtime.reactor.callLater(0, self._look_around)
+                if self._look is None and not self._ended:
+                    self._look = self._runtime.reactor.callLater(LOOK_S, self._look_around)
 
     def _look_around(self) -> None:
-        """See who is there; once a turn, or a crowd that joins would cost its square."""
-        self._is_looking = False
-        if not self._ended:
-            self._remember_peers()
-            others = sum(each.state.is_live for each in self.members) - 1
-            self._discovery.company_changed(max(0, others))
+        """See who is there.  Not at each change: a crowd that joins would cost its square."""
+        self._look = None
+        others = [each for each in self.members if each.node != self._me]
+        others.sort(key=lambda member: not member.state.is_live)
+        self._peers.note(member.address for member in others)
+        self._discovery.company_changed(sum(each.state.is_live for each in others))
 
     def _send(self, datagram: bytes, address: Address) -> None:
         if self._port is None:
@@ -365,29 +376,3 @@ class Gossip(Service):
         waiting, self._leaving = self._leaving, []
         for said in waiting:
             said.callback(None)
-
-    # --- the disk --------------------------------------------------------------------------------
-
-    def _remember_peers(self) -> None:
-        """Keep the addresses of all known for the next start, if they are others than on disk; one
-        write at a time, so that a crowd that joins costs two."""
-        others = [member for member in self.members if member.node != self._me]
-        others.sort(key=lambda member: not member.state.is_live)
-        known = dict.fromkeys((*(member.address for member in others), *self._peers))
-        self._peers = tuple(known)[:PEERS_MAX]
-        if self._saving_peers or set(self._peers) == set(self._peers_saved):
-            return
-        self._saving_peers = True
-        self._peers_saved = self._peers
-        write = (PEERS_KEY, encode_value([[each.host, each.port] for each in self._peers]))
-        self._runtime.store.commit([write]).addCallbacks(self._peers_are_saved, self._fail)
-
-    def _peers_are_saved(self, _: None) -> None:
-        self._saving_peers = False
-        if not self._ended:
-            self._remember_peers()
-
-
-def _decoded(peers: bytes | None) -> tuple[Address, ...]:
-    """The addresses that an earlier start has written."""
-    return tuple(Address(host, port) for host, port in decode_value(peers)) if peers else ()

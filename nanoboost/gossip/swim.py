@@ -47,6 +47,8 @@ from nanoboost.ids import Address, NodeId
 
 LEAVE_S_MAX = 1.5
 SYNC_TIMEOUT_S = 5.0
+GOODBYES_MAX = 64
+"""So many are told in person: in a small cluster rumors are sent too seldom to reach all surely."""
 CALL_INTERVALS = 2
 """A cluster as a whole calls one of its dead every so many probe intervals: a network that has been
 mended is noticed soon, however long it was broken, at the price of a probe."""
@@ -72,6 +74,9 @@ class Swim:
         self._last_gossip = now - timing.gossip_interval_s
         self._next_call = now
         self._leave_by: float | None = None
+        self._tables_asked: dict[int, Address] = {}
+        """Whom, by the ticket of the question."""
+        self._due = self._next_due()
 
     # --- what others may look at -----------------------------------------------------------------
 
@@ -101,7 +106,7 @@ class Swim:
         self._outbox.clear()
         self._now = now
         if self._timing.own_rules:
-            paused = pause_s(now, self.deadline(), self._timing)
+            paused = pause_s(now, self._due, self._timing)
             if paused:
                 self._forgive(now, paused)
         match event:
@@ -110,11 +115,13 @@ class Swim:
             case Woke():
                 pass
             case Answered(ticket, node, answer):
+                self._tables_asked.pop(ticket, None)
                 if isinstance(answer, Synced):
                     self._synced(now, answer)
                 else:
                     self._probing.answered(now, ticket, node, answer)
             case Unanswered(ticket, refused):
+                self._tables_asked.pop(ticket, None)
                 self._probing.unanswered(now, ticket, refused)
             case SyncAsked(rows):
                 self._view.merge(now, rows)
@@ -132,10 +139,14 @@ class Swim:
                 self._address = address
                 self._view.describe(address=address)
         self._run(now)
+        self._due = self._next_due()
         return tuple(self._outbox)
 
     def deadline(self) -> float | None:
         """When to be woken next."""
+        return self._due
+
+    def _next_due(self) -> float:
         due = min(self._next_round, self._sync.due)
         for each in (
             self._join.due,
@@ -282,7 +293,11 @@ class Swim:
 
     def _gossip(self, now: float) -> None:
         self._last_gossip = now
-        for node in self._view.ring.sample(self._timing.gossip_fanout):
+        fanout = self._timing.gossip_fanout
+        if self._timing.own_rules and self._view.rumors.tell_of_a_crowd:
+            # Tables spread news as well, and whoever only talks is taken for dead.
+            fanout = min(1, fanout)
+        for node in self._view.ring.sample(fanout):
             member = self._view.live_member(node)
             if member is not None and self._view.rumors:
                 self._voice.say(member.address, Gossip, to=node)
@@ -290,12 +305,20 @@ class Swim:
     # --- tables ----------------------------------------------------------------------------------
 
     def _ask_table(self, address: Address) -> None:
-        if self._view.own.state.is_live:
-            self._voice.ask(address, Sync(self.rows()), SYNC_TIMEOUT_S)
+        """Whoever has not answered yet is not asked again: it may be asked by a crowd."""
+        if self._view.own.state.is_live and address not in self._tables_asked.values():
+            ticket = self._voice.ask(address, Sync(self.rows()), SYNC_TIMEOUT_S)
+            self._tables_asked[ticket] = address
 
     def _synced(self, now: float, answer: Synced) -> None:
         self._view.heard(now)
+        is_newcomer = self._view.ring.is_empty
         self._view.merge(now, answer.rows)
+        if is_newcomer and self._timing.own_rules:
+            # All others know all that already: it has nobody to tell of but itself.
+            for row in answer.rows:
+                if row.node != self._me:
+                    self._view.rumors.forget(row.node)
         if not self._view.ring.is_empty:
             self._join.found()
 
@@ -323,7 +346,12 @@ class Swim:
         self._view.leave(now)
         self._probing.stop()
         self._leave_by = now + LEAVE_S_MAX
-        self._last_gossip = now - self._timing.gossip_interval_s
+        self._last_gossip = now
+        goodbye = self._view.own.claim(self._me)
+        for node in self._view.ring.sample(GOODBYES_MAX):
+            member = self._view.live_member(node)
+            assert member is not None
+            self._voice.say(member.address, Gossip, to=node, first=goodbye)
 
     def _finish_leave(self, now: float) -> None:
         if self._leave_by is None:

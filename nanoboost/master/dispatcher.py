@@ -32,6 +32,8 @@ class Demand:
     key: ClassKey
     work_s: float
     wait_s: float
+    is_risky: bool = False
+    """It has failed before: better not where the master is, which it might take along."""
 
 
 @frozen
@@ -61,9 +63,12 @@ class _Bench:
 
 
 class Dispatcher:
-    """Places waiting tasks; keeps nothing between two calls."""
+    """Places waiting tasks; keeps nothing between two calls.  `home` is the master's own node."""
 
-    def __init__(self, agents: Agents, queue: TaskQueue, estimates: Estimates) -> None:
+    def __init__(
+        self, agents: Agents, queue: TaskQueue, estimates: Estimates, home: NodeId | None = None
+    ) -> None:
+        self._home = home
         self._agents = agents
         self._queue = queue
         self._estimates = estimates
@@ -94,7 +99,9 @@ class Dispatcher:
                 blocked[pool] = None
                 left.append((waiting, 0.0))
                 continue
-            best, seconds, starts_now = self._earliest(now, wanted, fit[pool])
+            abroad = [each for each in fit[pool] if each[0].agent.node != self._home]
+            able = abroad if wanted.is_risky and abroad else fit[pool]
+            best, seconds, starts_now = self._earliest(now, wanted, able)
             self._queue.charge(waiting.job, wanted.work_s)
             if starts_now:
                 cores = max(1, wanted.cls.cores)

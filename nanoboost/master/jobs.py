@@ -60,6 +60,8 @@ class Job:
     past: dict[TaskId, dict[Attempt, Past]] = field(factory=dict)
     failures: deque[tuple[TaskId, Attempt]] = field(factory=lambda: deque(maxlen=FAILURES_KEPT))
     crashes: dict[TaskId, int] = field(factory=dict)
+    counting: dict[TaskId, None] = field(factory=dict)
+    """Tasks that wait until the log says how often they have failed."""
     parked: dict[TaskId, dict[Attempt, tuple[NodeId, TaskDone]]] = field(factory=dict)
     """Results that cannot be judged before their parents are done, or the plan is read."""
     ended: int = 0

@@ -65,6 +65,7 @@ class Pipeline:
     """The core.  `me` is this node, which is a member like the others."""
 
     def __init__(self, me: NodeId, timing: MasterTiming) -> None:
+        self._me = me
         self._timing = timing
         self._members: dict[NodeId, None] = {me: None}
         self._names: dict[NodeId, str] = {}
@@ -155,7 +156,7 @@ class Pipeline:
             case HelloReceived(node, message):
                 self._roster.hello(now, node, message)
             case MemberRefused(node):
-                self._roster.refused(now, node)
+                self._results.died(now, self._roster.refused(now, node))
             case RecordCommitted(_, record):
                 self._committed(now, reign, record)
             case ProposalRefused(term, record):
@@ -212,7 +213,7 @@ class Pipeline:
         """All that is committed is known: this is where a reign starts."""
         takeover = Takeover(now, self._timing, list(self._members))
         self._reign = reign = Reign(
-            read.term, self._timing, self._estimates, self._names, takeover, self._outbox
+            read.term, self._timing, self._estimates, self._names, takeover, self._outbox, self._me
         )
         self._closing = Closing(reign)
         self._results = Results(reign, self._closing)
@@ -262,6 +263,7 @@ class Pipeline:
                 self._desk.ended(job)
         elif record.frontier == job.ledger.in_flight:
             self._acknowledge(reign, job)
+            self._results.counted(job)
             self._desk.progressed(job)
             self._closing.check(job)
 

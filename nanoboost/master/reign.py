@@ -34,6 +34,7 @@ class Reign:
         names: dict[NodeId, str],
         takeover: Takeover,
         outbox: list[Effect],
+        me: NodeId | None = None,
     ) -> None:
         self.term = term
         self.timing = timing
@@ -44,7 +45,7 @@ class Reign:
         """In order of submission."""
         self.agents = Agents()
         self.queue = TaskQueue()
-        self.dispatcher = Dispatcher(self.agents, self.queue, estimates)
+        self.dispatcher = Dispatcher(self.agents, self.queue, estimates, me)
         self.refused: list[tuple[float, Record]] = []
         """Records that did not get into the log, and when to try again."""
         self._outbox = outbox
@@ -118,7 +119,9 @@ class Reign:
         key = job.class_key(waiting.cls)
         plan = job.plan_scheduler.plan
         work_s = self.estimates.work_s(key, plan.tasks[waiting.task].size)
-        return Demand(plan.classes[waiting.cls], key, work_s, self.estimates.wait_s(key))
+        is_risky = job.frontier.failures(waiting.task) > 0
+        cls = plan.classes[waiting.cls]
+        return Demand(cls, key, work_s, self.estimates.wait_s(key), is_risky)
 
     def measure(self, job: Job) -> None:
         """Compute the job's levels from what is known now."""

@@ -6,6 +6,7 @@ hear of the child first) is parked until they are.
 """
 
 from collections import deque
+from collections.abc import Iterable
 
 from nanoboost.ids import AttemptKey, NodeId, TaskId
 from nanoboost.master.agents import Run
@@ -16,6 +17,7 @@ from nanoboost.wire.messages import Acknowledge, JobState, Outcome, TaskDone
 
 CRASHES_FORGIVEN = 3
 """A process that died may be the machine's fault: so much more often than failures."""
+NODE_DIED = "its node's process ended while it ran"
 
 ERROR_MAX, TAIL_MAX = 500, 4000
 """Of an error and of a log so many characters are kept: twenty must fit in one report."""
@@ -130,17 +132,45 @@ class Results:
         job.parked.pop(task, None)
         return children
 
+    def died(self, now: float, runs: Iterable[Run]) -> None:
+        """The node's process has ended while these ran there.  One of them may be why: it must not
+        take one node after another along.  So it runs again only once that is in the log: else it
+        could take all nodes along before anybody had counted."""
+        for run in runs:
+            job = self._reign.jobs.get(run.key.job)
+            if job is None or job.scheduler is None or job.state is not JobState.RUNNING:
+                continue
+            if job.frontier.is_done(run.key.task):
+                continue
+            job.remember(run.key, Past(run.node, Outcome.CRASHED, NODE_DIED))
+            job.ledger.note(run.key.task)
+            job.counting[run.key.task] = None
+            self._reign.queue.discard(job.name, run.key.task)
+            self._count(now, job, run.node, run.key, Outcome.CRASHED, NODE_DIED)
+
+    def counted(self, job: Job) -> None:
+        """A frontier is committed: what waited for that may run again."""
+        for task in [each for each in job.counting if not job.ledger.is_owed(each)]:
+            del job.counting[task]
+            if job.scheduler is not None and job.state is JobState.RUNNING:
+                self._reign.expose_again(job, task)
+
     def _fail(self, now: float, job: Job, node: NodeId, done: TaskDone) -> None:
         """The attempt failed: once too often?"""
-        key, task = done.key, done.key.task
+        job.ledger.owe(done.key.task, node, done.key)
+        self._count(now, job, node, done.key, done.outcome, done.error[:ERROR_MAX])
+
+    def _count(
+        self, now: float, job: Job, node: NodeId, key: AttemptKey, outcome: Outcome, error: str
+    ) -> None:
+        task = key.task
         job.failures.append((task, key.attempt))
-        job.ledger.owe(task, node, key)
         # An earlier master may have counted it: within one term, n attempts are n failures at most.
         if key.attempt.term == self._reign.term or job.frontier.failures(task) < key.attempt.n:
             job.frontier.fail(task)
         count = job.frontier.failures(task)
         retries = job.plan_scheduler.plan.class_of(task).retries
-        if done.outcome is Outcome.CRASHED:
+        if outcome is Outcome.CRASHED:
             self._reign.agents.crashed(now, node, key)
             job.crashes[task] = job.crashes.get(task, 0) + 1
             is_over = count > retries + CRASHES_FORGIVEN
@@ -148,7 +178,7 @@ class Results:
             is_over = count - job.crashes.get(task, 0) > retries
         if is_over:
             name = job.plan_scheduler.plan.name(task)
-            self._closing.move(job, JobState.FAILED, f"{name} failed: {done.error[:ERROR_MAX]}")
+            self._closing.move(job, JobState.FAILED, f"{name} failed: {error}")
 
     # --- the same for all ------------------------------------------------------------------------
 

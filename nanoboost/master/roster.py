@@ -35,10 +35,14 @@ class Roster:
         self._reign.takeover.gone(node)
         self._reign.lose(self._reign.agents.lose(node))
 
-    def refused(self, now: float, node: NodeId) -> None:
-        """A member's process is gone, and with it what it ran."""
+    def refused(self, now: float, node: NodeId) -> list[Run]:
+        """A member's process is gone, and with it what it ran; return what may have been why."""
+        agents = self._reign.agents
         self._reign.takeover.refused(now, node)
-        self._reign.lose(self._reign.agents.lose(node))
+        runs = agents.by_node[node].runs.values() if node in agents.by_node else ()
+        suspects = [run for run in runs if not run.is_held and not run.is_cancelled]
+        self._reign.lose(agents.lose(node))
+        return suspects
 
     def hello(self, now: float, node: NodeId, hello: AgentHello) -> None:
         """An agent says what it is, runs and holds."""

@@ -122,7 +122,7 @@ def test_without_a_route_it_is_the_address_of_the_lan(monkeypatch: pytest.Monkey
         Network("127.0.0.1", "127.255.255.255", is_loopback=True),
         Network("192.168.1.7", "192.168.1.255", is_loopback=False),
     ]
-    monkeypatch.setattr(tap.socket, "socket", NoRoute)
+    monkeypatch.setattr("nanoboost.tap.socket.socket", NoRoute)
     monkeypatch.setattr(tap, "networks", lambda: tuple(around))
     anywhere = Address("0.0.0.0", 7470)
     assert tap._own_host(anywhere) == "192.168.1.7"

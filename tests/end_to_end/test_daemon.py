@@ -69,7 +69,7 @@ def twistd(
 def test_a_daemon_works_lets_others_read_and_stops(cluster: LocalCluster, pid_file: Path) -> None:
     started = twistd(cluster, pid_file, "127.0.0.1:0")
     assert started.returncode == 0, started.stdout + started.stderr
-    cluster.wait(lambda: cluster.records("one", "listening"), "the daemon to listen", 20.0)
+    cluster.wait(lambda: cluster.records("one", "listening"), "the daemon to listen", 60.0)
     (cluster.directory / "writing.py").write_text(GRAPH)
     job = cluster.run(str(cluster.directory / "writing.py"), at="one")
     output = job.communicate(timeout=60)[0]
@@ -78,7 +78,7 @@ def test_a_daemon_works_lets_others_read_and_stops(cluster: LocalCluster, pid_fi
     modes = [stat.S_IMODE(path.stat().st_mode) for path in (made, made / "here.txt")]
     assert modes == [0o755, 0o644]
     os.kill(int(pid_file.read_text()), signal.SIGTERM)
-    cluster.wait(lambda: not pid_file.exists(), "the daemon to stop", 20.0)
+    cluster.wait(lambda: not pid_file.exists(), "the daemon to stop", 60.0)
     assert not (cluster.state("one") / "address").exists(), "it left in good order"
     assert "Traceback" not in (cluster.directory / "twistd.log").read_text()
 

@@ -156,7 +156,7 @@ def test_a_full_disk_refuses_jobs_and_takes_them_when_there_is_space_again(tmp_p
         cluster.wait(lambda: cluster.master() == "one", "a master", 10.0)
         flag.touch()
         first = cluster.run(str(NAPS), "--width=2", at="one")
-        cluster.wait(lambda: cluster.records("one", "disk_full"), "the disk to be full", 20.0)
+        cluster.wait(lambda: cluster.records("one", "disk_full"), "the disk to be full", 60.0)
         second = cluster.run(str(NAPS), "--width=2", at="one")
         status = subprocess.run(
             cluster.command(

@@ -32,7 +32,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
     with LocalCluster(tmp_path_factory.mktemp("pair"), profile="lan") as cluster:
         cluster.start("one")
         cluster.start("two", AUTO)
-        cluster.wait(lambda: learners(cluster), "both to be members", 20.0)
+        cluster.wait(lambda: learners(cluster), "both to be members", 60.0)
         yield cluster
 
 
@@ -88,6 +88,7 @@ def wrong(told: list[Finding]) -> dict[str, str]:
 def test_nothing_is_wrong(pair: LocalCluster) -> None:
     told = findings(pair)
     assert wrong(told) == {}
+    told = [each for each in told if not each.may_be_meant]  # other clusters of this machine
     assert [each.check for each in told] == [
         "credential", "this machine", "calls", "node", "node", "names", "clocks", "members", "work"
     ]  # fmt: skip

@@ -36,7 +36,7 @@ def test_a_node_that_joins_in_the_middle_gets_work_within_two_seconds(
     cluster.start("one")
     cluster.wait(cluster.master, "a master", 10.0)
     job = naps(cluster, 60, 0.2, at="one")
-    cluster.wait(lambda: cluster.records("one", "started"), "the job to start", 20.0)
+    cluster.wait(lambda: cluster.records("one", "started"), "the job to start", 60.0)
     cluster.start("two")
     listening = cluster.records("two", "listening")[0]
     started = cluster.wait(
@@ -50,7 +50,7 @@ def test_a_node_that_leaves_loses_nothing_and_delays_nothing(cluster: LocalClust
     cluster.start_all(("one", "two", "three"))
     cluster.wait_for_voters(3)
     job = naps(cluster, 60, 0.2, at="one")
-    cluster.wait(lambda: cluster.records("three", "started"), "work for the leaver", 20.0)
+    cluster.wait(lambda: cluster.records("three", "started"), "work for the leaver", 60.0)
     cluster.leave("three")
     left = {(each["task"], each["attempt"]) for each in cluster.records("three", "started")}
     ended = {(each["task"], each["attempt"]) for each in cluster.records("three", "ended")}
@@ -65,7 +65,7 @@ def test_the_master_leaves_and_the_job_goes_on(cluster: LocalCluster) -> None:
     cluster.start_all(("one", "two", "three"))
     cluster.wait_for_voters(3)
     job = naps(cluster, 60, 0.2, at="one")
-    cluster.wait(lambda: cluster.all_records("started"), "the job to start", 20.0)
+    cluster.wait(lambda: cluster.all_records("started"), "the job to start", 60.0)
     master = cluster.master()
     assert master is not None
     cluster.leave(master)
@@ -79,7 +79,7 @@ def test_two_jobs_share_the_cluster_and_one_of_them_is_cancelled(cluster: LocalC
     long = naps(cluster, 500, 0.2, at="one")
     assert long.stdout is not None
     job = json.loads(long.stdout.readline())["text"].split()[-1]
-    cluster.wait(lambda: cluster.all_records("execute"), "the long job to start", 20.0)
+    cluster.wait(lambda: cluster.all_records("execute"), "the long job to start", 60.0)
     short = naps(cluster, 5, 0.05, at="one")
     assert short.wait(timeout=60) == 0, "a short job does not wait for a long one"
     assert long.poll() is None

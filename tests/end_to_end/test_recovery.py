@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from nanoboost.cli.local import LocalCluster
+from simulations.journals import judged
 
 pytestmark = pytest.mark.slow
 
@@ -67,3 +68,6 @@ def test_the_last_voter_goes_on_alone_and_the_lost_side_is_fenced_off(tmp_path: 
         last = cluster.records("three", "voters")[-1]
         old = str(cluster.records("one", "listening")[0]["node"])
         assert (last["count"], old in last["voters"]) == (3, False)
+    journals, _ = judged([tmp_path])
+    assert journals.broken == []
+    assert [generation for _, generation in sorted(journals.raft.chapters)][-2:] == [1, 2]

@@ -10,88 +10,130 @@ from nanoboost.cli.local import LocalCluster
 
 pytestmark = pytest.mark.slow
 
-NAPS = Path(__file__).resolve().parents[2] / "benchmarks" / "naps.py"
-IDLE = "--slots=0"
+GRAPH = """
+import time
+from pathlib import Path
+from nanoboost import Input, Nano, NanoGraph, Output, Param
+
+class Wait(Nano):
+    number = Param(int)
+    gate = Param(str)
+    done = Output("{gate}/{number:02d}")
+
+    def run(self):
+        stage = 0 if self.number < 4 else 1 if self.number < 10 else 2
+        while not Path(self.gate, f"stage-{stage}").exists():
+            time.sleep(0.02)
+        self.done.write_text("")
+
+class Count(Nano):
+    waits = Input(many=True)
+    gate = Param(str)
+    total = Output("{gate}/total.txt")
+
+    def run(self):
+        self.total.write_text(f"{len(self.waits)}")
+
+class Stages(NanoGraph):
+    gate = Param(str)
+
+    def build(self):
+        waits = [Wait(number=number, gate=self.gate) for number in range(12)]
+        return Count(waits=[wait.done for wait in waits], gate=self.gate)
+"""
+FIRST, SECOND, LAST = set(range(4)), set(range(4, 10)), {10, 11, 12}
+"""The tasks of a job by the gate that they wait for; the last of all counts the others."""
+IDLE, BUSY = "--slots=0", "--slots=3"
 
 
-def nanoboost(cluster: LocalCluster, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [*cluster.command(*arguments), f"--credential={cluster.credential}"],
-        capture_output=True,
-        text=True,
-        check=False,
-        stdin=subprocess.DEVNULL,
-    )
+class Sides:
+    """A cluster, and what its tasks wait for."""
 
+    def __init__(self, cluster: LocalCluster) -> None:
+        self.cluster = cluster
+        self.graph = cluster.directory / "stages.py"
+        self.gates = cluster.directory / "gates"
+        self.gates.mkdir()
+        self.graph.write_text(GRAPH.replace("Path(self.gate,", f"Path({str(self.gates)!r},"))
 
-def submit(cluster: LocalCluster, at: str, *params: str) -> str:
-    """Submit naps; return the job's id."""
-    node = f"--node={cluster.address(at)}"
-    run = nanoboost(cluster, "run", str(NAPS), "--detach", node, *params)
-    assert run.returncode == 0, run.stderr
-    return run.stdout.split()[-1].strip('"}')
+    def open_gate(self, stage: int) -> None:
+        (self.gates / f"stage-{stage}").touch()
 
+    def nanoboost(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [*self.cluster.command(*arguments), f"--credential={self.cluster.credential}"],
+            capture_output=True,
+            text=True,
+            check=False,
+            stdin=subprocess.DEVNULL,
+        )
 
-def finished(cluster: LocalCluster, job: str, *names: str) -> set[int]:
-    """The tasks of a job whose frontier some of these nodes have seen committed as masters."""
-    return {
-        int(record["task"])
-        for name in names
-        for record in cluster.records(name, "finished")
-        if record["job"] == job
-    }
+    def submit(self, results: str) -> str:
+        """Submit a job whose results go there; return its id."""
+        node = f"--node={self.cluster.address('one')}"
+        run = self.nanoboost("run", str(self.graph), "--detach", node, f"--gate={results}")
+        assert run.returncode == 0, run.stderr
+        return run.stdout.split()[-1].strip('"}')
+
+    def salvage(self, name: str, *options: str) -> "subprocess.CompletedProcess[str]":
+        """Bring what this lost node knows to the third."""
+        node = f"--node={self.cluster.address('three')}"
+        return self.nanoboost("salvage", str(self.cluster.state(name)), node, *options)
+
+    def tasks(self, event: str, job: str, *names: str) -> set[int]:
+        """The tasks of a job of which the journals of these nodes tell this."""
+        records = [each for name in names for each in self.cluster.records(name, event)]
+        return {int(record["task"]) for record in records if record["job"] == job}
+
+    def await_finished(self, job: str, tasks: set[int]) -> None:
+        """Wait until the lost side to be has seen these tasks committed."""
+        self.cluster.wait(
+            lambda: self.tasks("finished", job, "one", "two", "three") >= tasks,
+            f"{sorted(tasks)} of {job}",
+            60.0,
+        )
 
 
 def test_a_lost_sides_work_is_brought_back_and_not_done_again(tmp_path: Path) -> None:
     with LocalCluster(tmp_path) as cluster:
-        cluster.start("one")
-        cluster.start("two")
+        sides = Sides(cluster)
+        sides.open_gate(0)
+        cluster.start("one", BUSY)
+        cluster.start("two", BUSY)
         cluster.start("three", IDLE)
         cluster.wait_for_voters(3)
-        old = submit(cluster, "one", "--width=24", "--nap-s=0.4")
-        cluster.wait(lambda: finished(cluster, old, "one", "two", "three"), "a first nap", 20.0)
+        old = sides.submit("old")
+        sides.await_finished(old, FIRST)
 
         cluster.kill("three")  # the side that will go on: it knows nothing of what follows
-        known = finished(cluster, old, "one", "two", "three")
-        new = submit(cluster, "one", "--width=12", "--nap-s=0.4")
-        cluster.wait(
-            lambda: (
-                len(finished(cluster, old, "one", "two") - known) >= 4
-                and len(finished(cluster, new, "one", "two")) >= 2
-            ),
-            "more naps without the third node",
-            30.0,
-        )
+        sides.open_gate(1)
+        new = sides.submit("new")
+        sides.await_finished(old, FIRST | SECOND)
+        sides.await_finished(new, FIRST | SECOND)
         cluster.kill("one")
         cluster.kill("two")
-        recover = nanoboost(cluster, "recover", f"--state={cluster.state('three')}", "--yes")
+        recover = sides.nanoboost("recover", f"--state={cluster.state('three')}", "--yes")
         assert recover.returncode == 0, recover.stderr
         cluster.start("three", IDLE)
-        cluster.wait(lambda: cluster.master() == "three", "the last voter to lead", 10.0)
+        cluster.wait(lambda: cluster.master() == "three", "the last voter to lead", 60.0)
 
-        node = f"--node={cluster.address('three')}"
-        refused = nanoboost(cluster, "salvage", str(cluster.state("three")), node)
+        refused = sides.salvage("three")
         assert (refused.returncode, "is in use" in refused.stderr) == (2, True)
-
-        cautious = nanoboost(cluster, "salvage", str(cluster.state("one")), node)
+        cautious = sides.salvage("one")  # nobody answers its question
         assert cautious.returncode == 0, cautious.stderr
+        assert f"{old}: 10 of 13 tasks were finished there" in cautious.stdout
         assert f"{new}: not known here, left alone" in cautious.stdout
-        assert f"{old}: " in cautious.stdout
-        for state in ("one", "two"):  # one of them may know more than the other
-            done = nanoboost(cluster, "salvage", str(cluster.state(state)), node, "--yes")
-            assert done.returncode == 0, done.stderr
-        brought = {
-            job: {int(r["task"]) for r in cluster.records("three", "salvaged") if r["job"] == job}
-            for job in (old, new)
-        }
-        # All that the lost side's master had seen committed is here.
-        assert brought[old] >= finished(cluster, old, "one", "two") - known
-        assert brought[new] >= finished(cluster, new, "one", "two")
-        assert finished(cluster, old, "three") >= brought[old], "committed when it was told"
-        again = nanoboost(cluster, "salvage", str(cluster.state("one")), node, "--yes")
-        assert again.stdout.count(" 0 of them were not here and count now") == 2, again.stdout
+        certain = sides.salvage("one", "--yes")
+        assert certain.returncode == 0, certain.stderr
+        assert f"{old}: 10 of 13 tasks were finished there, 0 of them were not" in certain.stdout
+        assert f"{new}: 10 of 13 tasks were finished there, 10 of them were not" in certain.stdout
+        brought = {job: sides.tasks("salvaged", job, "three") for job in (old, new)}
+        assert SECOND <= brought[old] <= FIRST | SECOND, "of the first it may have known some"
+        assert brought[new] == FIRST | SECOND
+        assert sides.tasks("finished", old, "three") >= brought[old], "committed when it was told"
 
-        cluster.start("four", "--slots=4")
+        sides.open_gate(2)
+        cluster.start("four", BUSY)
         for job in (old, new):
             cluster.wait(
                 lambda job=job: any(  # type: ignore[misc]
@@ -101,13 +143,10 @@ def test_a_lost_sides_work_is_brought_back_and_not_done_again(tmp_path: Path) ->
                 f"{job} to be done",
                 60.0,
             )
-        for job in (old, new):
-            started = {
-                int(r["task"]) for r in cluster.records("four", "started") if r["job"] == job
-            }
-            assert started, "the rest was done by the new node"
-            assert not started & brought[job], "nothing of what was brought back is done again"
-        assert (cluster.nas / "naps.txt").read_text() in ("24\n", "12\n")
-
-        over = nanoboost(cluster, "salvage", str(cluster.state("one")), node, "--yes")
-        assert "2 jobs have ended, here or there: nothing to bring back" in over.stdout
+            assert sides.tasks("started", job, "four") == LAST, "and nothing else again"
+        assert [(cluster.nas / job / "total.txt").read_text() for job in ("old", "new")] == [
+            "12",
+            "12",
+        ]
+        over = sides.salvage("one", "--yes")
+        assert over.stdout == "2 jobs have ended, here or there: nothing to bring back\n"

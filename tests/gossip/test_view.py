@@ -125,7 +125,7 @@ def test_each_change_is_announced_once_and_in_a_legal_order(told: list[Rumor]) -
     assert live == {member.node: member for member in seen.others()}
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(st.lists(claims, max_size=8), st.lists(claims, max_size=8))
 def test_an_exchange_of_tables_is_idempotent_and_kills_nobody(
     ours: list[Rumor], theirs: list[Rumor]
@@ -147,7 +147,7 @@ def test_an_exchange_of_tables_is_idempotent_and_kills_nobody(
     assert known(one) == once
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(st.lists(claims, max_size=8), st.lists(claims, max_size=8))
 def test_after_an_exchange_both_hold_the_same_live_members_unless_one_is_suspected(
     ours: list[Rumor], theirs: list[Rumor]

@@ -113,7 +113,8 @@ def of_type(annotation: Any) -> st.SearchStrategy[Any]:
 def instances(cls: Any) -> st.SearchStrategy[Any]:
     """Instances of an attrs class, made from the annotations of its fields."""
     hints = typing.get_type_hints(cls)
-    fields = st.tuples(*(of_type(hints[field.name]) for field in attrs.fields(cls)))
+    given = [field.name for field in attrs.fields(cls) if field.init]
+    fields = st.tuples(*(of_type(hints[name]) for name in given))
 
     def made(values: tuple[Any, ...]) -> Any:
         try:
