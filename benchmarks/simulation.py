@@ -13,7 +13,7 @@ from twisted.logger import globalLogBeginner
 
 from simulations.jobs import film
 from simulations.kernel.world import SECOND
-from simulations.lab import Model
+from simulations.model import Model
 from simulations.monkey import SCENARIO as MONKEY
 from simulations.scenario import Scenario, run
 

@@ -22,6 +22,7 @@ SCENARIOS = (
     "rolling_restart",
     "churn",
     "thundering_join",
+    "plugged_in",
     "membership_change",
     "identity_clash",
     "slow_disk",

@@ -79,9 +79,6 @@ def main(scenario: Scenario, command: Sequence[str] = ()) -> NoReturn:
         parser.error("a plan belongs to one seed: --plan goes with --seed")
     # Without this Twisted keeps the events of all runs for an observer to come.
     globalLogBeginner.beginLoggingTo([], redirectStandardIO=False, discardBuffer=True)
-    if options.hashes:
-        _hashes(scenario, options.hashes)
-        sys.exit(0)
     plan = None
     if options.plan:
         try:
@@ -91,14 +88,18 @@ def main(scenario: Scenario, command: Sequence[str] = ()) -> NoReturn:
         plan = finding.plan
         options.seed = finding.seed if options.seed is None else options.seed
     options.seed = 1 if options.seed is None else options.seed
+    if options.hashes:
+        _hashes(scenario, options.hashes, plan, options.until)
+        sys.exit(0)
     play = Play(scenario, options, command or [f"simulations.{scenario.name}"])
     sys.exit(play.sweep() if options.seeds else play.once(plan))
 
 
-def _hashes(scenario: Scenario, listed: str) -> None:
+def _hashes(scenario: Scenario, listed: str, plan: Plan | None, until_s: float) -> None:
     """For another process: the traces of some seeds."""
     for seed in map(int, listed.split(",")):
-        print(seed, judged(scenario, seed).trace or "none", flush=True)
+        trace = judged(scenario, seed, plan, until_s=until_s).trace
+        print(seed, trace or "none", flush=True)
 
 
 class Play:
@@ -140,11 +141,13 @@ class Play:
             verdict = verdict_of(result)
             shrunk = not options.json and self._shrink(verdict, result.plan)
             print(f"  replay   {self._replay(verdict, shrunk or None)}", file=self._aside)
-        if options.twice and traces_elsewhere(self._command, [options.seed]) != {
-            options.seed: result.trace
-        }:
-            print(f"NOT DETERMINISTIC: {parting(self._command, options.seed)}")
-            return NOT_DETERMINISTIC
+        if options.twice:
+            elsewhere = traces_elsewhere(self._same, [options.seed])[options.seed]
+            if elsewhere != result.trace:
+                where = parting(self._same, options.seed)
+                print(f"NOT DETERMINISTIC: {where}", file=self._aside)
+                return NOT_DETERMINISTIC
+            print(f"  twice    the same trace in a second process: {elsewhere}", file=self._aside)
         return result.status
 
     def _json(self, result: Result) -> None:
@@ -166,18 +169,15 @@ class Play:
                 print(_as_json(verdict), flush=True)
             elif verdict.status:
                 print(f"seed {verdict.seed}: {verdict.text.splitlines()[0][:200]}", flush=True)
-        again: list[int] = []
-        differ: list[int] = []
-        if options.until >= LIMIT_S:
-            count = max(1, options.seeds // RECHECKED)
-            again, differ = recheck(swept.verdicts, self._command, count)
+        count = max(1, options.seeds // RECHECKED)
+        again, differ = recheck(swept.verdicts, self._same, count)
         swept.end(time.monotonic(), again, differ)
         print("\n".join(swept.told()), file=self._aside)
         for verdict in swept.first_of_each_kind()[:SHRUNK_MAX]:
             file = self._shrink(verdict, self._scenario.plan(verdict.seed))
             print(f"  replay   {self._replay(verdict, file)}", file=self._aside)
         if differ:
-            where = parting(self._command, differ[0])
+            where = parting(self._same, differ[0])
             print(f"NOT DETERMINISTIC: seeds {differ}\n  {where}", file=self._aside)
             return NOT_DETERMINISTIC
         if swept.status == 0 and swept.never and options.seeds >= MARKS_NEED:
@@ -216,6 +216,13 @@ class Play:
         plan = f" --plan {file}" if file else ""
         until = f" --until {verdict.at_ns / SECOND + 0.001:.3f}" if not file else ""
         return f"python -m {' '.join(self._command)} --seed {verdict.seed}{plan}{until} --log"
+
+    @property
+    def _same(self) -> list[str]:
+        """The command that plays the same elsewhere."""
+        options = self._options
+        plan = ["--plan", str(options.plan)] if options.plan else []
+        return [*self._command, "--until", str(options.until), *plan]
 
     @property
     def _aside(self) -> TextIO:

@@ -116,7 +116,7 @@ class Client:
 
     def _cluster(self, process: "Incarnation") -> Cluster:
         addresses = [self._lab.address(name) for name in self._lab.nodes]
-        return Cluster(process.reactor, self._lab.security, addresses)
+        return Cluster(process.reactor, self._lab.security_of(self._machine.name), addresses)
 
     def _type(self) -> None:
         self._process = process = self._machine.new_life()

@@ -11,7 +11,7 @@ from simulations.faults import Clone, Fault, Kill, Wipe
 from simulations.jobs import film
 from simulations.kernel.prng import Stream
 from simulations.kernel.world import SECOND
-from simulations.lab import Model
+from simulations.model import Model
 from simulations.scenario import Bounds, Scenario
 
 

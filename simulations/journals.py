@@ -199,6 +199,23 @@ def told(journals: Journals) -> Iterator[str]:
             yield f"      not visible in journals: {UNSEEN[name]}"
 
 
+def judged(
+    paths: Iterable[Path], nas: Path | None = None, *, rested: bool = False
+) -> tuple[Journals, list[str]]:
+    """Hold the journals, and then the disks, of all nodes in `paths` against the invariants; what
+    was found at the disks."""
+    found = state_dirs(paths)
+    reader, journals = Reader(found), Journals()
+    journals.raft.is_ordered = reader.has_one_clock()
+    journals.feed(reader.read())
+    if rested and not journals.broken:
+        journals.rest()
+    names = {node.name: place for place, node in journals.raft.nodes.items()}
+    disks = found if not journals.broken else []
+    lines = [f"disk of {path.name}: {disk_of(journals, path, names, nas)}" for path in disks]
+    return journals, lines
+
+
 def main() -> int:
     """Check, and tell."""
     parser = argparse.ArgumentParser(
@@ -208,18 +225,10 @@ def main() -> int:
     parser.add_argument("--nas", type=Path, help="the NAS, for the plans of the jobs")
     parser.add_argument("--rested", action="store_true", help="at the end all should be at rest")
     options = parser.parse_args()
-    found = state_dirs(options.dirs)
-    reader, journals = Reader(found), Journals()
-    journals.raft.is_ordered = reader.has_one_clock()
+    journals, disks = judged(options.dirs, options.nas, rested=options.rested)
     if not journals.raft.is_ordered:
         print("the nodes' clocks cannot be compared: what needs an order between nodes is left out")
-    journals.feed(reader.read())
-    if options.rested and not journals.broken:
-        journals.rest()
-    names = {node.name: place for place, node in journals.raft.nodes.items()}
-    for path in found if not journals.broken else ():
-        print(f"disk of {path.name}: {disk_of(journals, path, names, options.nas)}")
-    for line in told(journals):
+    for line in (*told(journals), *disks):
         print(line)
     for line in journals.broken:
         print(f"BROKEN  {line}")

@@ -20,7 +20,7 @@ from nanoboost.config import DEFAULT_PORT, NodeConfig
 from nanoboost.ids import Address, JobId, NodeId
 from nanoboost.node import Node, compose
 from nanoboost.plan import Plan
-from nanoboost.runtime import Host
+from nanoboost.runtime import Host, Network
 from nanoboost.wire.messages import TaskDone
 from simulations.client import Client
 from simulations.faults.base import Fault
@@ -30,6 +30,7 @@ from simulations.kernel.guard import guarded
 from simulations.kernel.journal import Records
 from simulations.kernel.world import MS, SECOND, World
 from simulations.model import Model
+from simulations.net.network import BROADCAST
 from simulations.procs.attempts import AttemptChild
 from simulations.procs.conduct import Conduct
 from simulations.procs.errands import ErrandChild
@@ -52,6 +53,7 @@ class Lab(Survey):
     def __init__(self, seed: int, model: Model, *, keep_trace: bool = False) -> None:
         super().__init__(World(seed, keep_trace=keep_trace), model)
         self.security = SimSecurity.of(seed)
+        self._securities: dict[str, SimSecurity] = {}
         self.nas = SimNas(self.world, self.security.cluster)
         self.conduct = Conduct(model.mishaps_permille)
         self.records = Records(self.world)
@@ -122,7 +124,8 @@ class Lab(Survey):
         del self._starting[name]
         founds = name == self.model.nodes[0] and name not in self._newcomers
         others = [each for each in self.model.nodes if each != name]
-        seeds = () if founds else tuple(self.address(each) for each in others)
+        told = self.model.are_told and not founds
+        seeds = tuple(self.address(each) for each in others) if told else ()
         config = NodeConfig(
             name=name,
             state_dir=f"/{name}",
@@ -132,8 +135,14 @@ class Lab(Survey):
             profile=self.model.profile,
             labels=self.model.host(name).labels,
             slots=self.model.host(name).slots,
+            waits=not founds,
         )
-        runtime = evolve(process.runtime(self.security), record=partial(self.records.raft, name))
+        runtime = evolve(
+            process.runtime(self.security_of(name)), record=partial(self.records.raft, name)
+        )
+        if not self.model.are_told:
+            lan = Network(process.machine.kernel.ip, BROADCAST, is_loopback=False)
+            runtime = evolve(runtime, networks=lambda: (lan,))
         node = compose(config, runtime, lambda why: self._ended(name, why))
         self.lives[name] = Life(process, node)
         self.names[node.me] = name
@@ -224,6 +233,12 @@ class Lab(Survey):
             self._log.info("{node} has left", node=name, event="left")
 
         self.stop(name, gone, drain=True)
+
+    def security_of(self, name: str) -> SimSecurity:
+        """The credential on this machine."""
+        if name not in self._securities:
+            self._securities[name] = SimSecurity.of(self.world.seed)
+        return self._securities[name]
 
     def _add(self, name: str) -> Machine:
         host = self.model.host(name)

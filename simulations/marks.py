@@ -54,6 +54,7 @@ MARKS: "dict[str, Callable[[Stage], bool]]" = {
     ),
     "a node joined": lambda stage: _count(stage, "listening") > len(stage.lab.model.nodes),
     "a node left": _said("left"),
+    "somebody was found": _said("found"),
     "a disk failed": _said("disk_failed"),
     "a disk full": _said("disk_full"),
     "a machine unfit": _said("done", outcome="UNFIT"),

@@ -36,6 +36,8 @@ class Model:
     disk: DiskModel = field(factory=DiskModel)
     mishaps_permille: int = 0
     """How many attempts fail, and how many crash, of 1000 each."""
+    are_told: bool = True
+    """Whether nodes are told where the others are; else they have to find them by the beacon."""
     hosts: Mapping[str, HostModel] = field(factory=dict)
     """The machines that are not like the others."""
 

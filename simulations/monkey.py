@@ -1,5 +1,4 @@
-"""Everything at once: kills, power cuts, partitions, one-way cuts, lost packets, slow disks, tasks
-that fail or crash.
+"""Everything at once: a swarm of all faults that the world knows, a random half of them a run.
 
 **Faults end, and then all must be well.**
 """
@@ -7,7 +6,32 @@ that fail or crash.
 from collections.abc import Iterator
 
 from simulations.cli import main
-from simulations.faults import Cut, Deaf, Fault, Kill, PowerOff, SlowDisk
+from simulations.faults import (
+    BadWire,
+    Clog,
+    Cut,
+    Deaf,
+    Disconnect,
+    Drift,
+    FailNas,
+    FailSync,
+    Fault,
+    FillDisk,
+    ForeignCertificate,
+    HangNas,
+    Kill,
+    Misbehave,
+    Orphan,
+    Pause,
+    PowerOff,
+    Reboot,
+    RepeatDone,
+    Restart,
+    SlowDisk,
+    StaleNas,
+    StallDisk,
+    StepClock,
+)  # fmt: skip
 from simulations.hosts.disk import DiskModel
 from simulations.jobs import film
 from simulations.kernel.prng import Stream
@@ -18,6 +42,7 @@ from simulations.scenario import Bounds, Scenario
 
 FIRST_NS = 3 * SECOND
 LASTS_NS = 15 * SECOND
+CHUNKS = 36
 
 
 def model(draw: Stream) -> Model:
@@ -33,30 +58,57 @@ def model(draw: Stream) -> Model:
     return Model(nodes=names, wire=wire, disk=disk, mishaps_permille=draw.choice((0, 20)))
 
 
+def kinds(
+    draw: Stream, at: int, lasts: int, who: str, some: tuple[str, ...], task: int
+) -> dict[str, Fault]:
+    """One of each kind; what only some of them need is drawn for all, so that none disturbs
+    another."""
+    little = draw.between(1, 40)
+    return {
+        "kill": Kill(at, lasts, who),
+        "power": PowerOff(at, lasts, who),
+        "reboot": Reboot(at, lasts + SECOND, who),
+        "restart": Restart(at, lasts, who),
+        "pause": Pause(at, lasts, who),
+        "cut": Cut(at, lasts, (who,), some),
+        "dumb": Cut(at, lasts, (who,), one_way=True),
+        "deaf": Deaf(at, lasts, who),
+        "clog": Clog(at, lasts, who, one_way=little % 2 == 0),
+        "bad wire": BadWire(at, lasts, (who,), jitter_us=little * 1000, loss_permille=little * 5),
+        "slow disk": SlowDisk(at, lasts, who, 20 * MS, 200 * MS),
+        "stalled disk": StallDisk(at, lasts, who),
+        "failed sync": FailSync(at, lasts, who),
+        "full disk": FillDisk(at, lasts, who),
+        "stale NAS": StaleNas(at, lasts, little * 100 * MS),
+        "failing NAS": FailNas(at, lasts, "input/output error", (who,)),
+        "hanging NAS": HangNas(at, lasts, (who,)),
+        "orphan": Orphan(at, lasts, who, little * 100 * MS),
+        "repeated results": RepeatDone(at, lasts, who, little * 50 * MS),
+        "bad task": Misbehave(at, 0, task, draw.choice(("raise", "exit", "crash", "mute"))),
+        "clock": StepClock(at, lasts, who, (little - 20) * 100_000),
+        "drift": Drift(at, lasts, who, (little - 20) * 500),
+        "no client": Disconnect(at, lasts),
+        "foreign certificate": ForeignCertificate(at, lasts, who),
+    }
+
+
 def faults(draw: Stream, model: Model) -> Iterator[Fault]:
-    """One after another, and many at the same time."""
+    """Half of all kinds (a swarm: what happens rarely is then often alone), in any order."""
+    nothing = kinds(draw, 0, 0, "n0", (), 0)
+    chosen = [name for name in nothing if draw.chance(500)] or ["kill"]
     at = FIRST_NS
     while at < FIRST_NS + LASTS_NS:
-        at += draw.between(200 * MS, 3 * SECOND)
+        at += draw.between(200 * MS, 2 * SECOND)
         who = "master" if draw.chance(400) else draw.choice(model.nodes)
         lasts = draw.between(100 * MS, 4 * SECOND)
         some = tuple(name for name in (*model.nodes, "client") if draw.chance(600))
-        yield draw.choice(
-            (
-                Kill(at, lasts, who),
-                PowerOff(at, lasts, who),
-                Cut(at, lasts, (who,), some),
-                Cut(at, lasts, (who,), one_way=True),
-                Deaf(at, lasts, who),
-                SlowDisk(at, lasts, who, 20 * MS, 200 * MS),
-            )
-        )
+        yield kinds(draw, at, lasts, who, some, draw.below(CHUNKS))[draw.choice(chosen)]
 
 
 SCENARIO = Scenario(
     "monkey",
-    "Everything at once, for 15 s: kills, power cuts, partitions, lost packets, slow disks.",
-    film(36),
+    "A swarm of everything for 15 s: a random half of all kinds of faults, in any order.",
+    film(CHUNKS),
     faults,
     model,
     marks=("a new master", "progress during a fault", "a task started again"),

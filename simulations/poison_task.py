@@ -13,7 +13,7 @@ from simulations.kernel.world import SECOND
 from simulations.model import Model
 from simulations.scenario import Bounds, Scenario, Stage
 
-DEATHS_MAX = 8
+DEATHS_MAX = 25
 
 
 def faults(draw: Stream, model: Model) -> Iterator[Fault]:
@@ -33,6 +33,7 @@ SCENARIO = Scenario(
     "One task kills its node each time that it runs.",
     film(36),
     faults,
+    model=lambda draw: Model(nodes=tuple(f"n{number}" for number in range(7))),
     marks=("user code went wrong", "a job failed"),
     check=check,
     bounds=Bounds(recover_ns=90 * SECOND),

@@ -17,7 +17,11 @@ from nanoboost.errors import LocalError
 from nanoboost.ids import JobId
 from nanoboost.plan import Plan as Job
 from nanoboost.wire.records import JobEntry
-from simulations.checkers.frontiers import AttemptsAreUnique, FinishedIsForEver
+from simulations.checkers.frontiers import (
+    AttemptsAreUnique,
+    FinishedIsForEver,
+    must_be_closed,
+)
 from simulations.checkers.judge import Broken, Checker, Judge
 from simulations.checkers.liveness import MajorityHasMaster
 from simulations.checkers.masters import (
@@ -292,9 +296,11 @@ class Stage:
         def compare(entries: tuple[JobEntry, ...]) -> None:
             try:
                 self.finished.hold(entries, promised)
+                for entry in entries:
+                    must_be_closed(entry, self.lab.jobs[entry.submitted.job])
             except Broken as broken:
-                claim = self.finished.claim
-                self.judge.complain("F2", claim, f"master {name}: {broken}")
+                code, claim = broken.code or "F2", broken.claim or self.finished.claim
+                self.judge.complain(code, claim, f"master {name}: {broken}")
 
         def refused(failure: Failure) -> None:
             failure.trap(LocalError)  # it has ceased to be master

@@ -6,6 +6,8 @@ to its beginning is `blind` to what it had before: of that nothing is claimed.
 """
 
 from collections.abc import Sequence
+from functools import cache
+from itertools import combinations
 from typing import Any
 
 from attrs import define, evolve, field, frozen
@@ -219,3 +221,47 @@ def is_what_starts(disk: Mirror, told: dict[str, Any]) -> bool:
     if disk.blind[0]:
         return disk.last == max(told["last"][0], snapshot.index if snapshot else 0)
     return disk.digest() == told["digest"] and max(disk.entries, default=0) == told["last"][0]
+
+
+@cache
+def do_intersect(one: Configuration, other: Configuration) -> bool:
+    """Whether each quorum of one shares a node with each of the other, by trying all of them."""
+    nodes = sorted({*one.members, *other.members})
+    quorums = [
+        (set(some), one.has_quorum(some), other.has_quorum(some))
+        for count in range(len(nodes) + 1)
+        for some in combinations(nodes, count)
+    ]
+    ours = [some for some, is_ours, _ in quorums if is_ours]
+    theirs = [some for some, _, is_theirs in quorums if is_theirs]
+    return all(some & any_other for some in ours for any_other in theirs)
+
+
+@define
+class Chapter:
+    """The history of one log: what was committed in it, by whom it was led."""
+
+    committed: dict[int, tuple[int, int]] = field(factory=dict)
+    top: int = 0
+    """How much was committed, as anybody has told."""
+    told: int = 0
+    """How much of it a client was told, at least."""
+    configurations: dict[int, Configuration] = field(factory=dict)
+    """Those that are committed, and where."""
+    leaders: dict[int, NodeId] = field(factory=dict)
+    entries: dict[tuple[int, int], tuple[int | None, int]] = field(factory=dict)
+    """By index and term: the term before, and the digest."""
+    states: dict[int, int] = field(factory=dict)
+    """The digest of the state after the entry at an index, where somebody has told it."""
+
+    def copy(self) -> "Chapter":
+        """Another one with the same in it."""
+        return Chapter(
+            dict(self.committed),
+            self.top,
+            self.told,
+            dict(self.configurations),
+            dict(self.leaders),
+            dict(self.entries),
+            dict(self.states),
+        )

@@ -31,24 +31,26 @@ class MajorityHasMaster:
         healthy = [name for name in voters if lab.is_well(name)]
         now = lab.world.now
         before, self._since = self._since, {}
-        if len(voters) < 2:
+        if len(voters) < 2 or self._has_master(voters):
             return ""
         for group in combinations(healthy, len(voters) // 2 + 1):
             pairs = combinations(group, 2)
-            if not self._has_master(group) and all(lab.in_touch(*pair) for pair in pairs):
+            if all(lab.in_touch(*pair) for pair in pairs):
                 since = self._since[group] = before.get(group, now)
                 self.longest_ns = max(self.longest_ns, now - since)
                 if now - since > self._bound_ns:
                     return f"{' '.join(group)} are in touch and without a master"
         return ""
 
-    def _has_master(self, group: tuple[str, ...]) -> bool:
-        """Whether there is a master that can hear them and be heard; how well it is does not
+    def _has_master(self, voters: tuple[str, ...]) -> bool:
+        """Whether there is one that a majority can hear and be heard by; how well it is does not
         matter, but a deaf one is none."""
-        lab = self._lab
         return any(
             life.process.alive
-            and life.node.consensus.mastership.is_me
-            and not any(lab.is_cut(name, each) for each in group)
-            for name, life in lab.lives.items()
+            and life.node.consensus.status.is_master
+            and sum(self._reaches(name, each) for each in voters) > len(voters) // 2
+            for name, life in self._lab.lives.items()
         )
+
+    def _reaches(self, one: str, other: str) -> bool:
+        return one == other or (other in self._lab.lives and not self._lab.is_cut(one, other))

@@ -9,8 +9,6 @@ The records must come in the order in which they happened.  Where a node's recor
 do not go back to its beginning, what would need them is not claimed (`skipped` counts it).
 """
 
-from functools import cache
-from itertools import combinations
 from typing import Any
 
 from attrs import define, field
@@ -21,6 +19,7 @@ from nanoboost.consensus.progress import INFLIGHT_MAX
 from nanoboost.ids import NodeId
 from simulations.checkers import judge
 from simulations.checkers.ghosts import (
+    Chapter,
     Founding,
     Mirror,
     Seen,
@@ -28,6 +27,7 @@ from simulations.checkers.ghosts import (
     Write,
     begun,
     configuration,
+    do_intersect,
     is_what_starts,
 )
 from simulations.kernel.journal import Record
@@ -62,50 +62,6 @@ class Broken(judge.Broken, AssertionError):
         self.claim = INVARIANTS[invariant]
 
 
-@cache
-def do_intersect(one: Configuration, other: Configuration) -> bool:
-    """Whether each quorum of one shares a node with each of the other, by trying all of them."""
-    nodes = sorted({*one.members, *other.members})
-    quorums = [
-        (set(some), one.has_quorum(some), other.has_quorum(some))
-        for count in range(len(nodes) + 1)
-        for some in combinations(nodes, count)
-    ]
-    ours = [some for some, is_ours, _ in quorums if is_ours]
-    theirs = [some for some, _, is_theirs in quorums if is_theirs]
-    return all(some & any_other for some in ours for any_other in theirs)
-
-
-@define
-class Chapter:
-    """The history of one log: what was committed in it, by whom it was led."""
-
-    committed: dict[int, tuple[int, int]] = field(factory=dict)
-    top: int = 0
-    """How much was committed, as anybody has told."""
-    told: int = 0
-    """How much of it a client was told, at least."""
-    configurations: dict[int, Configuration] = field(factory=dict)
-    """Those that are committed, and where."""
-    leaders: dict[int, NodeId] = field(factory=dict)
-    entries: dict[tuple[int, int], tuple[int | None, int]] = field(factory=dict)
-    """By index and term: the term before, and the digest."""
-    states: dict[int, int] = field(factory=dict)
-    """The digest of the state after the entry at an index, where somebody has told it."""
-
-    def copy(self) -> "Chapter":
-        """Another one with the same in it."""
-        return Chapter(
-            dict(self.committed),
-            self.top,
-            self.told,
-            dict(self.configurations),
-            dict(self.leaders),
-            dict(self.entries),
-            dict(self.states),
-        )
-
-
 @define(eq=False)
 class RaftHolds:
     """All of them; `saw` raises `Broken` with the name of the one that does not hold."""
@@ -122,8 +78,6 @@ class RaftHolds:
     """How often it could not be, for want of a node's records."""
     _votes: dict[tuple[NodeId, int], NodeId] = field(factory=dict, init=False)
     _pre_votes: dict[tuple[NodeId, int], tuple[NodeId, ...]] = field(factory=dict, init=False)
-    _strangers: dict[str, None] = field(factory=dict, init=False)
-    """Nodes whose records do not begin with the beginning of a life."""
 
     def copy(self, place: str) -> "RaftHolds":
         """Another history that begins with the same, and goes on at `place`."""
@@ -150,8 +104,7 @@ class RaftHolds:
             return
         node = self.nodes.get(place)
         if node is None:
-            self._strangers[place] = None
-            return
+            return  # its records do not begin with the beginning of a life
         before = node.log.configuration
         if "synced" in facts:
             self._synced(node, facts["synced"])
@@ -203,7 +156,6 @@ class RaftHolds:
         """A node starts: with all that was durable, and perhaps with more that it had begun to
         write (I7, I2)."""
         known = self.nodes.get(place)
-        self._strangers.pop(place, None)
         if known is not None and (known.name != told["me"] or known.disk.log[1] < told["log"][1]):
             known = None  # wiped, or recovered by an operator
         if known is None:

@@ -110,7 +110,7 @@ class WinnersArePublished:
         """Look at what is published, and at the ends of jobs."""
         if record.event == "published":
             winner = self.winners.get((record["job"], record["task"]))
-            if winner != record["attempt"]:
+            if winner not in (None, record["attempt"]):  # None: its master died before it said so
                 path, attempt = record["path"], record["attempt"]
                 raise Broken(f"{path} is published from {attempt}, the winner is {winner}")
             if self._ended.get(record["job"]) in ("failed", "cancelled"):

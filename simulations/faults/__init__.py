@@ -16,7 +16,7 @@ from simulations.faults.machines import (
     Restart,
     StepClock,
 )
-from simulations.faults.network import BadWire, Clog, Cut, Deaf
+from simulations.faults.network import BadWire, Clog, Cut, Deaf, ForeignCertificate
 from simulations.faults.shares import FailNas, HangNas, SlowNas, StaleNas
 from simulations.faults.tasks import BadHost, Misbehave, Orphan, RepeatDone
 
@@ -35,6 +35,7 @@ __all__ = [
     "FailSync",
     "Fault",
     "FillDisk",
+    "ForeignCertificate",
     "HangNas",
     "Join",
     "Knob",

@@ -75,6 +75,26 @@ class Clog(Fault):
 
 @kind
 @frozen
+class ForeignCertificate(Fault):
+    """A machine shows another cluster's certificate in all new connections, and wants to see that
+    one: somebody has copied the wrong file.  Its datagrams are still sealed with the right key."""
+
+    who: str
+
+    def apply(self, lab: "Lab") -> None:
+        """Exchange it."""
+        name = lab.find(self.who)
+        security = lab.security_of(name)
+        security.certificate, security.accepted = "foreign", ("foreign",)
+
+        def restore() -> None:
+            security.certificate, security.accepted = security.cluster, (security.cluster,)
+
+        lab.lasting(f"{name} has a foreign certificate", self.lasts, restore)
+
+
+@kind
+@frozen
 class BadWire(Fault):
     """All ways between two sides are bad: times in microseconds, loss and doubles in 1/1000, pieces
     of a stream in bytes.  0 leaves a number as it is in a good network."""

@@ -69,7 +69,7 @@ class Incarnation:
 
     def leftovers(self) -> list[str]:
         """What this process still has, and should not when it has stopped in good order."""
-        sockets = self.machine.kernel.sockets.values()
+        sockets = [each for each in self.machine.kernel.sockets.values() if not each.is_unborn]
         return [
             *(f"timer {timer}" for timer in self.reactor.getDelayedCalls()),
             *(f"socket at {each.local}" for each in sockets if each.holder is self.reactor),

@@ -1,7 +1,8 @@
-"""Security in a world without strangers: everybody has the credential, and nothing is encrypted.
+"""Security in the simulated world: simulated certificates, and keys for datagrams from the seed.
 
 **OpenSSL draws from the system's entropy**, so it cannot be part of a run that is a function of its
-seed; TLS is tested with real sockets.  Datagrams are sealed as always: their key comes from here.
+seed; the handshake is `simulations.net.tls`.  Datagrams are sealed as always: their key comes from
+here.  Each machine has a certificate of its own, which is the cluster's, until a fault changes it.
 """
 
 import hashlib
@@ -10,6 +11,7 @@ from attrs import define, field
 from twisted.internet.interfaces import IStreamClientEndpoint, IStreamServerEndpoint
 
 from nanoboost.errors import UserError
+from simulations.net.tls import ClientEndpoint, ServerEndpoint
 
 
 @define(eq=False)
@@ -18,6 +20,13 @@ class SimSecurity:
 
     seed: int = field()
     cluster: str = field()
+    certificate: str = field(init=False)
+    """What is shown."""
+    accepted: tuple[str, ...] = field(init=False)
+    """What others may show."""
+
+    def __attrs_post_init__(self) -> None:
+        self.certificate, self.accepted = self.cluster, (self.cluster,)
 
     @classmethod
     def of(cls, seed: int) -> "SimSecurity":
@@ -25,12 +34,14 @@ class SimSecurity:
         return cls(seed, hashlib.blake2b(f"cluster {seed}".encode(), digest_size=8).hexdigest())
 
     def wrap_server(self, endpoint: IStreamServerEndpoint) -> IStreamServerEndpoint:
-        """The endpoint."""
-        return endpoint
+        """The endpoint, accepting only holders of the cluster's certificate."""
+        wrapped: IStreamServerEndpoint = ServerEndpoint(endpoint, self)
+        return wrapped
 
     def wrap_client(self, endpoint: IStreamClientEndpoint) -> IStreamClientEndpoint:
-        """The endpoint."""
-        return endpoint
+        """The endpoint, connecting only to holders of the cluster's certificate."""
+        wrapped: IStreamClientEndpoint = ClientEndpoint(endpoint, self)
+        return wrapped
 
     def datagram_keys(self) -> tuple[bytes, ...]:
         """One, of 32 bytes."""

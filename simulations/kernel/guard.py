@@ -76,17 +76,19 @@ def _forbidden(name: str, real: Callable[..., Any]) -> Callable[..., Any]:
 def _audit(event: str, arguments: Any) -> None:
     if not _active:
         return
-    if event in _FORBIDDEN_EVENTS or (event == "open" and _writes(arguments)):
+    if event in _FORBIDDEN_EVENTS or (event == "open" and not _is_for_python(arguments)):
         raise Escape(f"{event} {arguments!r} inside the simulated world")
 
 
-def _writes(arguments: Any) -> bool:
-    """Reading is allowed: modules are imported and lines of tracebacks are looked up."""
+def _is_for_python(arguments: Any) -> bool:
+    """Whether a file is opened that Python itself reads: a module that is imported, or the lines of
+    a traceback."""
     path, mode, flags = arguments
     if path == os.devnull:
-        return False  # Twisted keeps a descriptor in reserve
+        return True  # Twisted keeps a descriptor in reserve
     writing = isinstance(flags, int) and flags & (os.O_WRONLY | os.O_RDWR) != 0
-    return writing or (isinstance(mode, str) and any(each in mode for each in "wax+"))
+    writing = writing or (isinstance(mode, str) and any(each in mode for each in "wax+"))
+    return not writing and isinstance(path, str) and path.endswith((".py", ".pyc", ".so"))
 
 
 @contextlib.contextmanager

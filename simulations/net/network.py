@@ -16,6 +16,10 @@ from simulations.kernel.world import MS, SECOND, US, Event, World
 Where = tuple[str, int]
 
 LOOPBACK = "127.0.0.1"
+BROADCAST = "10.0.0.255"
+EVERYBODY = ("239.255.77.7", BROADCAST)
+"""What is sent to one of these goes to all machines, the sender's too: the beacon's group, and the
+network's broadcast.  Each of the copies may be lost."""
 LOOPBACK_NS = 15 * US
 FIRST_FD = 1_000_000
 """Simulated descriptors have numbers that no real one has."""
@@ -191,9 +195,16 @@ class Network:
 
     def datagram(self, source: Kernel, port: int, where: Where, data: bytes) -> None:
         """Send one datagram; it may be lost, or come twice."""
-        target = self.find(source, where[0])
-        if target is None:
+        if where[0] in EVERYBODY:
+            for target in list(self.kernels.values()):
+                self._send(source, target, (source.ip, port), where[1], data)
             return
+        found = self.find(source, where[0])
+        if found is not None:
+            sender = where[0] if source is found else source.ip
+            self._send(source, found, (sender, port), where[1], data)
+
+    def _send(self, source: Kernel, target: Kernel, sender: Where, port: int, data: bytes) -> None:
         copies = 1
         if source is not target:
             draw, wire = self.stream(source, target), self.wire_between(source, target)
@@ -214,8 +225,8 @@ class Network:
                 self._deliver,
                 source,
                 target,
-                (where[0] if source is target else source.ip, port),
-                where[1],
+                sender,
+                port,
                 data,
                 self.world.now,
             )

@@ -16,6 +16,7 @@ from twisted.internet.error import DNSLookupError
 from twisted.internet.interfaces import (
     IReactorCore,
     IReactorFDSet,
+    IReactorMulticast,
     IReactorProcess,
     IReactorTCP,
     IReactorTime,
@@ -65,10 +66,25 @@ class _Datagrams(udp.Port):
         return self.reactor.datagram_socket()
 
 
+class _Calls(udp.MulticastPort):
+    reactor: Any
+
+    def createInternetSocket(self) -> Any:
+        return self.reactor.datagram_socket()
+
+
 Spawn = Callable[..., Any]
 
 
-@implementer(IReactorCore, IReactorTime, IReactorTCP, IReactorUDP, IReactorFDSet, IReactorProcess)
+@implementer(
+    IReactorCore,
+    IReactorTime,
+    IReactorTCP,
+    IReactorUDP,
+    IReactorMulticast,
+    IReactorFDSet,
+    IReactorProcess,
+)
 class SimReactor(_PollLikeMixin, _DisconnectSelectableMixin):
     """The reactor of `owner` on the machine `kernel` (the method names are Twisted's).
 
@@ -157,6 +173,19 @@ class SimReactor(_PollLikeMixin, _DisconnectSelectableMixin):
     ) -> Any:
         """Take datagrams."""
         made = _Datagrams(port, protocol, interface, maxPacketSize, self)
+        made.startListening()
+        return made
+
+    def listenMulticast(
+        self,
+        port: int,
+        protocol: Any,
+        interface: str = "",
+        maxPacketSize: int = 8192,
+        listenMultiple: bool = False,
+    ) -> Any:
+        """Take datagrams, those too that are for everybody."""
+        made = _Calls(port, protocol, interface, maxPacketSize, self, listenMultiple)
         made.startListening()
         return made
 

@@ -129,7 +129,13 @@ class StreamSocket(_Socket):
         if not self._accepting:
             raise _error(errno.EWOULDBLOCK)
         made = self._accepting.popleft()
+        made._listener = None
         return made, made._peer
+
+    @property
+    def is_unborn(self) -> bool:
+        """Whether it is a connection that no program has accepted: it has no descriptor yet."""
+        return self._listener is not None
 
     # --- connecting ------------------------------------------------------------------------------
 
@@ -321,6 +327,8 @@ class StreamSocket(_Socket):
 
 class UdpSocket(_Socket):
     """A UDP socket."""
+
+    is_unborn = False
 
     def __init__(self, kernel: Kernel, holder: Holder) -> None:
         super().__init__(kernel, holder)

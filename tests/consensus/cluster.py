@@ -8,13 +8,14 @@ died, and the rest goes on.
 
 import heapq
 from collections.abc import Callable, Iterable
+from functools import partial
 from random import Random
 from typing import Any
 from zlib import crc32
 
 from nanoboost.config import ConsensusTiming
 from nanoboost.consensus.autopilot import PeerView
-from nanoboost.consensus.chronicle import Chronicle
+from nanoboost.consensus.chronicle import Chronicle, Facts
 from nanoboost.consensus.effects import (
     Apply,
     ChangeAsked,
@@ -108,9 +109,18 @@ class Node:
 
 
 class Cluster:
-    """`count` nodes, the first of which founds the cluster."""
+    """`count` nodes, the first of which founds the cluster.  `journal(now, name, facts)` hears what
+    the checkers hear."""
 
-    def __init__(self, count: int, seed: int = 1, *, is_crash_tolerant: bool = False) -> None:
+    def __init__(
+        self,
+        count: int,
+        seed: int = 1,
+        *,
+        is_crash_tolerant: bool = False,
+        journal: Callable[[float, NodeId, Facts], None] = lambda now, name, facts: None,
+    ) -> None:
+        self._journal = journal
         self.rng = Random(seed)
         self.now = 0.0
         self.watch = RaftHolds()
@@ -154,7 +164,7 @@ class Cluster:
             stored,
             is_founder=node.is_founder,
         )
-        node.chronicle = Chronicle(node.raft, stored, lambda facts: self.watch.take(name, facts))
+        node.chronicle = Chronicle(node.raft, stored, partial(self._tell, name))
         self.poke(name, Woke())
 
     def crash(self, name: NodeId) -> None:
@@ -352,7 +362,11 @@ class Cluster:
         node.state = crc32(b"\0" + entry.data if node.applied else entry.data, node.state)
         node.applied.append(entry.data)
         assert entry.index == len(node.applied)
-        self.watch.take(node.name, {"states": [[entry.index, node.state]]})
+        self._tell(node.name, {"states": [[entry.index, node.state]]})
+
+    def _tell(self, name: NodeId, facts: Facts) -> None:
+        self.watch.take(name, facts)
+        self._journal(self.now, name, facts)
 
     def _to(self, node: Node, event: Any) -> Callable[[], None]:
         """An event for the node in its present life."""

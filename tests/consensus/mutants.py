@@ -9,7 +9,7 @@ literature and of other implementations' trackers; `where` says who had it, `rul
 
 import argparse
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 from unittest.mock import patch
@@ -380,7 +380,7 @@ class Finding:
     seconds: float
 
 
-def hunt(each: Mutant, seeds: range) -> Finding | None:
+def hunt(each: Mutant, seeds: Iterable[int]) -> Finding | None:
     """Send storms over a mutant until one shows it."""
     began = time.process_time()
     with each.apply():

@@ -158,5 +158,5 @@ def test_a_disk_that_lost_what_it_had_promised_is_seen() -> None:
     cluster.crash(liar)
     cluster.nodes[liar].disk.entries.clear()
     cluster.nodes[liar].is_founder = False
-    with pytest.raises(Broken, match="I7.*starts without what was durable"):
+    with pytest.raises(Broken, match=r"I7.*starts without what was durable"):
         cluster.start(liar)

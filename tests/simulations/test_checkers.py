@@ -16,6 +16,13 @@ from simulations.checkers.masters import (
     NobodyObeysAnOldMaster,
     OneMasterATerm,
 )
+from simulations.checkers.tasks import (
+    FailuresAreCounted,
+    InputsComeFirst,
+    NobodyIsOverworked,
+    WinnersArePublished,
+)
+from simulations.jobs import film
 from simulations.kernel.journal import Record
 
 IDS = {NodeId("a"): "one", NodeId("b"): "other"}
@@ -46,6 +53,37 @@ def minority() -> Checker:
     return CutOffMasterCommitsNothing(lambda node: node == "one")
 
 
+JOBS = {"j": film(2)}  # split 0, chunks 1 and 2, join 3; two retries
+
+
+def ended(node: str, task: int, outcome: str) -> Record:
+    return said(node, "ended", job="j", task=task, attempt="1.1", outcome=outcome)
+
+
+def starts(node: str, task: int, n: int = 1) -> Record:
+    return said(node, "started", job="j", task=task, attempt=f"1.{n}")
+
+
+def published(attempt: str) -> Record:
+    return said("one", "published", job="j", task=3, attempt=attempt, path="film")
+
+
+def job(state: str) -> Record:
+    return said("one", "job", job="j", state=state)
+
+
+def inputs() -> Checker:
+    return InputsComeFirst(JOBS)
+
+
+def failures() -> Checker:
+    return FailuresAreCounted(JOBS)
+
+
+def winners() -> Checker:
+    return WinnersArePublished({("j", 3): "2.1"})
+
+
 ALLOWED: list[tuple[Callable[[], Checker], list[Record]]] = [
     (lambda: OneMasterATerm(IDS), [master("one", 1), master("other", 2), master("one", 1)]),
     (NobodyObeysAnOldMaster, [started("one", "2.1"), started("other", "1.9")]),
@@ -53,6 +91,13 @@ ALLOWED: list[tuple[Callable[[], Checker], list[Record]]] = [
     (FinishedIsForEver, [master("one", 2), finished("one", "2.1"), finished("one", "2.1")]),
     (AttemptsAreUnique, [execute(1, 1), started("one", "1.1"), execute(1, 2), execute(2, 1)]),
     (minority, [finished("other", "1.1"), execute(1)]),
+    (inputs, [starts("one", 0), ended("one", 0, "DONE"), starts("other", 2)]),
+    (failures, [*[ended("one", 1, "CRASHED")] * 5, starts("one", 1)]),
+    (
+        lambda: NobodyIsOverworked(lambda node: 1),
+        [starts("one", 0), ended("one", 0, "DONE"), starts("one", 1)],
+    ),
+    (winners, [published("2.1"), job("done"), job("done")]),
 ]
 FORBIDDEN: list[tuple[Callable[[], Checker], list[Record]]] = [
     (lambda: OneMasterATerm(IDS), [master("one", 1), master("other", 1)]),
@@ -63,6 +108,12 @@ FORBIDDEN: list[tuple[Callable[[], Checker], list[Record]]] = [
     (AttemptsAreUnique, [execute(1, 1), execute(1, 1)]),
     (AttemptsAreUnique, [started("one", "1.1"), started("other", "1.1")]),
     (minority, [finished("one", "1.1")]),
+    (inputs, [starts("one", 0), ended("one", 0, "FAILED"), starts("other", 2)]),
+    (failures, [*[ended("one", 1, "CRASHED")] * 6, starts("one", 1)]),
+    (lambda: NobodyIsOverworked(lambda node: 1), [starts("one", 0), starts("one", 1)]),
+    (winners, [published("1.9")]),
+    (winners, [job("cancelled"), published("2.1")]),
+    (winners, [job("cancelled"), job("done")]),
 ]
 
 

@@ -112,9 +112,21 @@ def test_a_stream_does_not_notice_others() -> None:
         lambda: threading.Thread(target=print).start(),
         lambda: subprocess.run([sys.executable, "-V"], check=True),
         lambda: Path("never.txt").write_text(""),
+        lambda: Path("/etc/hostname").read_text(),
         lambda: LoopingCall(print).start(1.0),
     ],
-    ids=["clock", "sleep", "random", "entropy", "socket", "thread", "process", "file", "reactor"],
+    ids=[
+        "clock",
+        "sleep",
+        "random",
+        "entropy",
+        "socket",
+        "thread",
+        "process",
+        "file",
+        "reading",
+        "reactor",
+    ],
 )
 def test_the_real_world_is_out_of_reach(escape: Callable[[], object]) -> None:
     world = World(1)
