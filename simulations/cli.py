@@ -7,6 +7,7 @@ wrong can always be repeated from the line that tells it**, and is shrunk to the
 
 import argparse
 import json
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -39,6 +40,8 @@ from simulations.usage import NEVER_HAPPENED, NOT_DETERMINISTIC, Parser
 
 MARKS_NEED = 20
 """A sweep of fewer seeds is not blamed for what it never saw."""
+CUT_SHORT = 141
+"""As the shell says of a command that SIGPIPE has ended."""
 SHRUNK_MAX = 3
 """So many different failures of a sweep are shrunk."""
 
@@ -92,7 +95,13 @@ def main(scenario: Scenario, command: Sequence[str] = ()) -> NoReturn:
         _hashes(scenario, options.hashes, plan, options.until)
         sys.exit(0)
     play = Play(scenario, options, command or [f"simulations.{scenario.name}"])
-    sys.exit(play.sweep() if options.seeds else play.once(plan))
+    try:
+        status = play.sweep() if options.seeds else play.once(plan)
+        sys.stdout.flush()
+    except BrokenPipeError:  # `| head` has read enough; nor may the interpreter try at its exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = CUT_SHORT
+    sys.exit(status)
 
 
 def _hashes(scenario: Scenario, listed: str, plan: Plan | None, until_s: float) -> None:

@@ -17,7 +17,7 @@ from simulations.scenario import Bounds, Scenario
 
 def faults(draw: Stream, model: Model) -> Iterator[Fault]:
     """Wipe one machine, clone another, kill the master a while later."""
-    at = draw.between(4 * SECOND, 7 * SECOND)
+    at = draw.between(6 * SECOND, 9 * SECOND)  # three voters by then
     yield Wipe(at, draw.between(SECOND // 3, 6 * SECOND), draw.choice(("voter", "n0")))
     if draw.chance(600):
         at += draw.between(SECOND, 10 * SECOND)

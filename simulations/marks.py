@@ -45,8 +45,8 @@ MARKS: "dict[str, Callable[[Stage], bool]]" = {
         record.event == "down" and any(each.at < record.at for each in stage.submissions)
         for record in stage.lab.records.records
     ),
-    "a snapshot sent": lambda stage: any(
-        "snapshot" in str(each.facts.get("kind", "")) for each in stage.lab.records.records
+    "a snapshot installed": lambda stage: any(
+        life.node.consensus.counters.snapshots_installed for life in stage.lab.lives.values()
     ),
     "no master for 3 s": lambda stage: stage.longest_without_master_ns > 3 * SECOND,
     "other voters": lambda stage: (

@@ -39,7 +39,7 @@ SCENARIO = Scenario(
     "A node is away for ten times what the log keeps; snapshots travel in crumbs.",
     film(60),
     faults,
-    marks=("a node lost in the middle", "a snapshot sent"),
+    marks=("a node lost in the middle", "a snapshot installed"),
 )
 
 if __name__ == "__main__":

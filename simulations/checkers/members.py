@@ -36,20 +36,17 @@ class MembersAreTrue:
 
     def _wrong(self) -> Iterator[str]:
         lab, now = self._lab, self._lab.world.now
+        views = {name: life.node.gossip.members for name, life in lab.lives.items()}
         for name, life in lab.lives.items():
-            for member in life.node.gossip.members:
+            for member in views[name]:
                 yield from self._backwards(name, life.process.number, member)
         if not self._is_quiet():
             self._quiet_since = now
         changed_at = max(self._quiet_since, lab.network.changed_at, lab.upheaval_at)
         if now - changed_at <= BOUND_NS:
             return
-        for name, life in lab.lives.items():
-            seen = [
-                lab.names.get(member.node, "?")
-                for member in life.node.gossip.members
-                if member.state.is_live
-            ]
+        for name, members in views.items():
+            seen = [lab.names.get(each.node, "?") for each in members if each.state.is_live]
             span = f"for {(now - changed_at) / SECOND:.0f} s"
             for other in seen:
                 if other not in lab.lives:

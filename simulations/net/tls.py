@@ -10,7 +10,6 @@ from typing import Any, Protocol
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IStreamClientEndpoint, IStreamServerEndpoint
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
-from twisted.python.failure import Failure
 from zope.interface import implementer
 
 HELLO, CERTIFICATE, FINISHED = 0, 1, 2
@@ -28,9 +27,10 @@ class Certified(Protocol):
 class _Session(ProtocolWrapper):
     """One end of a connection."""
 
-    factory: "_Factory"
+    factory: Any
+    transport: Any
 
-    def __init__(self, factory: "_Factory", wrapped: Any) -> None:
+    def __init__(self, factory: Any, wrapped: Any) -> None:
         super().__init__(factory, wrapped)
         self._waiting: list[bytes] = []
         self._received = bytearray()
@@ -77,7 +77,7 @@ class _Session(ProtocolWrapper):
         if self._is_open or not self._waiting:
             super().loseConnection()
 
-    def connectionLost(self, reason: Failure) -> None:
+    def connectionLost(self, reason: Any) -> None:  # type: ignore[override]
         """It is over (Twisted's name for it)."""
         self._is_open = True  # nothing need wait any more
         super().connectionLost(reason)
@@ -149,4 +149,8 @@ class ClientEndpoint:
     def connect(self, protocolFactory: Any) -> "Deferred[Any]":
         """Connect (Twisted's name for it)."""
         made = self._plain.connect(_Factory(protocolFactory, self._certified, is_client=True))
-        return made.addCallback(lambda session: session.wrappedProtocol)
+        return made.addCallback(_unwrapped)
+
+
+def _unwrapped(session: Any) -> Any:
+    return session.wrappedProtocol
