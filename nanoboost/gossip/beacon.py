@@ -30,8 +30,9 @@ QUIET_S = 10.0
 """After another's call there is no need for ours: the cluster is heard anyway."""
 ASKED_S = 0.3
 """Within so long some of those who are asked to speak up call out."""
-ASKED_GAP_S = 2.0
-"""But not if they did so lately."""
+ASKED_GAP_S = 0.5
+"""But not if they did so just now.  Shorter than whoever asks goes on asking, or one that begins
+right after a call hears none and takes the LAN for deaf."""
 ACTING = 4
 """How many, on average, of all that hear a call act upon it."""
 

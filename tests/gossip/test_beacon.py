@@ -7,6 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nanoboost.cli.doctor import LAN_S
+from nanoboost.cli.lan import ASK_AGAIN_S
 from nanoboost.core import Woke
 from nanoboost.errors import RemoteError
 from nanoboost.gossip.beacon import (
@@ -174,7 +176,22 @@ def test_asking_again_and_again_makes_no_more_calls() -> None:
     for tenth in range(100):
         beacon.step(tenth / 10, heard(WhoIsHere()))
         calls += run(beacon, tenth / 10)
-    assert 3 <= len(calls) <= 5
+    assert 12 <= len(calls) <= 20
+
+
+def test_one_who_begins_to_ask_right_after_a_call_hears_one_too() -> None:
+    for seed in range(100):
+        beacon = member(seed)
+        beacon.step(0.0, heard(WhoIsHere()))
+        calls = run(beacon, ASKED_S)
+        (before,) = (at for at, effect in calls if isinstance(effect, Call))
+        began = before + 0.01
+        after: list[tuple[float, Effect]] = []
+        for again_s in ASK_AGAIN_S:
+            beacon.step(began + again_s, heard(WhoIsHere()))
+            after += run(beacon, began + again_s)
+        after += run(beacon, began + LAN_S)
+        assert [each for _, each in after if isinstance(each, Call)]
 
 
 def test_what_we_said_ourselves_means_nothing() -> None:
