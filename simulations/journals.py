@@ -11,10 +11,8 @@ it a journal does not show.  The exit status is 1 if one is broken.
 
 import argparse
 import heapq
-import sqlite3
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +20,7 @@ from attrs import define, field
 
 from nanoboost.consensus.chronicle import beginning
 from nanoboost.consensus.recovery import jobs_of
-from nanoboost.consensus.store import RaftStore
+from nanoboost.consensus.store import decoded
 from nanoboost.errors import NanoBoostError
 from nanoboost.identity import NODE_ID_KEY
 from nanoboost.ids import NodeId
@@ -31,6 +29,7 @@ from nanoboost.plan import decode_plan
 from nanoboost.wire.records import JobEntry
 from nanoboost.world.journal import JOURNAL, RAFT_JOURNAL, Tail
 from nanoboost.world.real import is_in_use
+from nanoboost.world.store import read_pairs
 from simulations.checkers.frontiers import AttemptsAreUnique, FinishedIsForEver, must_be_closed
 from simulations.checkers.judge import Broken, Checker
 from simulations.checkers.masters import NobodyObeysAnOldMaster, OneMasterATerm
@@ -92,14 +91,13 @@ class Journals:
         plans; return what was looked at."""
         if not (state_dir / "node.db").exists() or is_in_use(str(state_dir)):
             return "not looked at: its node runs"
-        store = Stopped(state_dir / "node.db")
-        me = NodeId(dict(store.load(NODE_ID_KEY))[NODE_ID_KEY].decode())
-        stored = RaftStore(store).load()
-        jobs = jobs_of(stored)
         try:
+            pairs = dict(read_pairs(str(state_dir / "node.db"), b""))
+            me, stored = NodeId(pairs[NODE_ID_KEY].decode()), decoded(pairs)
+            jobs = jobs_of(stored)
             self.raft.take(node, {"begins": beginning(me, stored)})
             closed = sum(self._is_closed(job, nas) for job in jobs) if nas is not None else 0
-        except Broken as broken:
+        except (Broken, NanoBoostError) as broken:
             self.broken.append(f"the disk of {node}: {broken}")
         else:
             self.closed += closed
@@ -120,29 +118,6 @@ class Journals:
             self.raft.rest()
         except Broken as broken:
             self.broken.append(f"at the end: {broken.claim}: {broken}")
-
-
-class Stopped:
-    """The store of a node that does not run: only to be read."""
-
-    is_full = False
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def load(self, prefix: bytes) -> list[tuple[bytes, bytes]]:
-        """As `DurableStore.load`."""
-        with closing(sqlite3.connect(self._path)) as connection:
-            pairs = connection.execute("SELECT key, value FROM pairs ORDER BY key").fetchall()
-        return [(key, value) for key, value in pairs if key.startswith(prefix)]
-
-    def commit(self, writes: object) -> Any:
-        """Not here."""
-        raise NotImplementedError
-
-    def close(self) -> Any:
-        """Not needed."""
-        raise NotImplementedError
 
 
 class Reader:
@@ -177,7 +152,7 @@ def state_dirs(paths: Iterable[Path]) -> list[Path]:
     """The state directories that are or lie in `paths`, by name."""
     found = []
     for path in paths:
-        inside = (path, *sorted(path.iterdir()))
+        inside = (path, *sorted(path.iterdir())) if path.is_dir() else ()
         dirs = [each for each in inside if (each / RAFT_JOURNAL).exists()]
         if not dirs:
             raise SystemExit(f"{path}: no {RAFT_JOURNAL} there: give a node's state directory")
@@ -238,8 +213,9 @@ def main() -> int:
 def disk_of(journals: Journals, path: Path, names: dict[NodeId, str], nas: Path | None) -> str:
     """Look at a node's disk, if its records tell which node it is."""
     try:
-        me = NodeId(dict(Stopped(path / "node.db").load(NODE_ID_KEY))[NODE_ID_KEY].decode())
-    except (sqlite3.Error, KeyError, NanoBoostError) as error:
+        pairs = dict(read_pairs(str(path / "node.db"), NODE_ID_KEY))
+        me = NodeId(pairs[NODE_ID_KEY].decode())
+    except (KeyError, NanoBoostError) as error:
         return f"not looked at: {error}"
     return journals.disk(path, names[me], nas) if me in names else "not in the journals"
 

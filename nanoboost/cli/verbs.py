@@ -29,9 +29,12 @@ def run_in_reactor(work: Work) -> None:
     tidy up."""
     status = 1
 
+    async def begin(reactor: Any) -> int:
+        return await work(reactor)  # what a `work` raises before it waits is told like the rest
+
     async def main(reactor: Any) -> None:
         nonlocal status
-        doing = Deferred.fromCoroutine(work(reactor))
+        doing = Deferred.fromCoroutine(begin(reactor))
         over: Deferred[None] = Deferred()
 
         def interrupt() -> "Deferred[None]":

@@ -4,6 +4,8 @@
 what they replace, are there together or not at all.
 """
 
+from collections.abc import Mapping
+
 from twisted.internet.defer import Deferred
 
 from nanoboost.consensus.effects import Persist
@@ -32,21 +34,10 @@ class RaftStore:
 
     def load(self) -> Stored:
         """What the node knew.  Raises `UserError` if it makes no sense to this version."""
-        pairs = dict(self._store.load(PREFIX))
-        try:
-            hard_state: HardState = (
-                DURABLE.decode(pairs[_HARD_STATE]) if _HARD_STATE in pairs else NOTHING.hard_state
-            )
-            snapshot = DURABLE.decode(pairs[_SNAPSHOT]) if _SNAPSHOT in pairs else None
-            entries = [DURABLE.decode(pairs[key]) for key in sorted(pairs) if key.startswith(_LOG)]
-        except RemoteError as error:
-            raise UserError(
-                f"the consensus state is of another version, or damaged ({error}): "
-                "move the state directory away; this node then joins as new"
-            ) from None
-        if entries:
-            self._first, self._last = entries[0].index, entries[-1].index
-        return Stored(hard_state, snapshot, tuple(entries))
+        stored = decoded(dict(self._store.load(PREFIX)))
+        if stored.entries:
+            self._first, self._last = stored.entries[0].index, stored.entries[-1].index
+        return stored
 
     def commit(self, persist: Persist) -> "Deferred[None]":
         """Make it durable; see `DurableStore.commit`."""
@@ -65,6 +56,23 @@ class RaftStore:
             writes += [(_key(index), None) for index in lost]
         self._first, self._last = kept.start, kept.stop - 1
         return self._store.commit(writes)
+
+
+def decoded(pairs: Mapping[bytes, bytes]) -> Stored:
+    """What a node's store holds for Raft.  Raises `UserError` if it makes no sense to this
+    version."""
+    try:
+        hard_state: HardState = (
+            DURABLE.decode(pairs[_HARD_STATE]) if _HARD_STATE in pairs else NOTHING.hard_state
+        )
+        snapshot = DURABLE.decode(pairs[_SNAPSHOT]) if _SNAPSHOT in pairs else None
+        entries = [DURABLE.decode(pairs[key]) for key in sorted(pairs) if key.startswith(_LOG)]
+    except RemoteError as error:
+        raise UserError(
+            f"the consensus state is of another version, or damaged ({error}): "
+            "move the state directory away; this node then joins as new"
+        ) from None
+    return Stored(hard_state, snapshot, tuple(entries))
 
 
 def _key(index: int) -> bytes:

@@ -22,7 +22,7 @@ from nanoboost.net.credential import Credential
 from nanoboost.net.tls import PinnedTls
 from nanoboost.runtime import DurableStore, Host, Runtime
 from nanoboost.world.host import benchmark, host, networks
-from nanoboost.world.store import SqliteStore, peek
+from nanoboost.world.store import SqliteStore, read_pairs
 
 CLUSTER_KEY = b"node/cluster"
 SPEED_KEY = b"node/speed"
@@ -189,7 +189,7 @@ def check_database(state_dir: str, cluster: str) -> None:
     node's, or is another cluster's."""
     path = Path(state_dir) / "node.db"
     if path.exists():
-        found = peek(str(path), CLUSTER_KEY)
+        found = dict(read_pairs(str(path), CLUSTER_KEY)).get(CLUSTER_KEY)
         if found is not None:
             _require_cluster(found, state_dir, cluster)
 

@@ -11,6 +11,7 @@ disk is waited for: SQLite says so before it syncs, and rolls back, so nothing o
 import sqlite3
 import threading
 from collections.abc import Sequence
+from contextlib import closing
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail, succeed
@@ -72,14 +73,7 @@ class SqliteStore:
         """All pairs whose key starts with `prefix`, by key; waits for the commits under way."""
         with self._changed:
             self._changed.wait_for(lambda: not self._queue and not self._writing)
-            try:
-                return self._connection.execute(
-                    "SELECT key, value FROM pairs WHERE key >= ? AND substr(key, 1, ?) = ? "
-                    "ORDER BY key",
-                    (prefix, len(prefix), prefix),
-                ).fetchall()
-            except sqlite3.DatabaseError as error:
-                raise _damaged(self._path, error) from None
+            return _pairs(self._connection, self._path, prefix)
 
     def commit(self, writes: Writes) -> "Deferred[None]":
         """Put each (key, value); a value of None deletes the key.  Fails with `StoreError`."""
@@ -181,17 +175,21 @@ class SqliteStore:
             done.callback(None)
 
 
-def peek(path: str, key: bytes) -> bytes | None:
-    """One value of a database that nobody uses.  Raises `UserError` as `SqliteStore` does."""
-    connection = _opened(path)
+def read_pairs(path: str, prefix: bytes) -> list[tuple[bytes, bytes]]:
+    """The pairs of a database that nobody uses, as `SqliteStore.load`.  Raises `UserError` as
+    `SqliteStore` does."""
+    with closing(_opened(path)) as connection:
+        return _pairs(connection, path, prefix)
+
+
+def _pairs(connection: sqlite3.Connection, path: str, prefix: bytes) -> list[tuple[bytes, bytes]]:
     try:
-        found = connection.execute("SELECT value FROM pairs WHERE key = ?", (key,)).fetchone()
+        return connection.execute(
+            "SELECT key, value FROM pairs WHERE key >= ? AND substr(key, 1, ?) = ? ORDER BY key",
+            (prefix, len(prefix), prefix),
+        ).fetchall()
     except sqlite3.DatabaseError as error:
         raise _damaged(path, error) from None
-    else:
-        return None if found is None else bytes(found[0])
-    finally:
-        connection.close()
 
 
 def _opened(path: str) -> sqlite3.Connection:

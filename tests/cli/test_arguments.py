@@ -76,6 +76,21 @@ def test_a_job_id_is_the_graph_s_name_in_words() -> None:
     assert new_job_id("VideoCompression").startswith("video-compression-")
 
 
+def test_what_is_wrong_before_a_verb_waits_for_anything_is_one_line_too() -> None:
+    program = (
+        "from nanoboost.cli.finding import needed_address\n"
+        "from nanoboost.cli.main import run_in_reactor\n"
+        "run_in_reactor(lambda reactor: needed_address(None, '/nowhere'))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=False
+    )
+    assert done.returncode == 2
+    assert done.stdout == ""
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("nanoboost: no node runs here")
+
+
 def test_a_bug_in_a_verb_is_shown_and_does_not_hang() -> None:
     program = (
         "from nanoboost.cli.main import run_in_reactor\n"

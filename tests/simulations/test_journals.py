@@ -18,6 +18,7 @@ from nanoboost.ids import JobId, NodeId
 from nanoboost.wire.messages import JobState
 from nanoboost.wire.records import RECORDS, JobEnded
 from nanoboost.world.journal import JOURNAL, RAFT_JOURNAL, RaftJournal
+from nanoboost.world.store import read_pairs
 from simulations.calm import SCENARIO as CALM
 from simulations.journals import judged, told
 from simulations.scenario import run
@@ -60,8 +61,8 @@ def keep_disk(directory: Path, cluster: Cluster, name: NodeId) -> None:
     pairs[b"raft/term"] = DURABLE.encode(disk.hard_state)
     for index, entry in disk.entries.items():
         pairs[b"raft/log/" + index.to_bytes(8, "big")] = DURABLE.encode(entry)
+    assert read_pairs(str(directory / "node.db"), b"") == []  # makes the database
     with closing(sqlite3.connect(directory / "node.db")) as connection:
-        connection.execute("CREATE TABLE pairs (key BLOB PRIMARY KEY, value BLOB)")
         connection.executemany("INSERT INTO pairs VALUES (?, ?)", pairs.items())
         connection.commit()
 
@@ -109,6 +110,15 @@ def test_a_disk_that_lost_something_is_found(cluster: Cluster, tmp_path: Path) -
     assert "starts without what was durable" in broken
 
 
+def test_a_damaged_disk_is_found(cluster: Cluster, tmp_path: Path) -> None:
+    again = list(cluster.nodes)[1]
+    (tmp_path / again / "node.db").write_bytes(b"The film is cut into chunks. " * 100)
+    journals, (line,) = judged([tmp_path / again])
+    assert "is damaged" in line
+    journals.disk(tmp_path / again, again, None)
+    assert "is damaged" in journals.broken[0]
+
+
 def test_a_node_without_records_is_missed(cluster: Cluster, tmp_path: Path) -> None:
     journals, _ = judged([tmp_path / name for name in list(cluster.nodes)[:2]])
     assert journals.broken == []
@@ -129,6 +139,11 @@ def test_the_command_tells_and_fails_if_an_invariant_is_broken(tmp_path: Path) -
     command = [sys.executable, "-m", "simulations.journals", str(tmp_path)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, "I14  checked" in done.stdout) == (0, True), done.stderr
+    nowhere = [*command[:-1], str(tmp_path / "nowhere")]
+    done = subprocess.run(nowhere, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.endswith("give a node's state directory\n")
+    assert len(done.stderr.splitlines()) == 1
     change(next(tmp_path.glob(f"*/{RAFT_JOURNAL}")), -1, commit=10**6)
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 1

@@ -16,7 +16,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from nanoboost.errors import UserError
-from nanoboost.world.store import SqliteStore, StoreError, peek
+from nanoboost.world.store import SqliteStore, StoreError, read_pairs
 
 
 class Threads:
@@ -222,10 +222,10 @@ def test_one_value_can_be_looked_at_before_the_store_is_opened(path: str, reacto
     store = SqliteStore(path, reactor)
     reactor.run_until(store.commit([(b"k", b"v")]))
     close(store, reactor)
-    assert (peek(path, b"k"), peek(path, b"l")) == (b"v", None)
+    assert (read_pairs(path, b"k"), read_pairs(path, b"l")) == ([(b"k", b"v")], [])
     Path(path).write_bytes(b"The film is cut into chunks. " * 100)
     with pytest.raises(UserError, match="is damaged"):
-        peek(path, b"k")
+        read_pairs(path, b"k")
 
 
 def test_a_store_that_is_closed_while_the_disk_is_full_keeps_what_it_had(
