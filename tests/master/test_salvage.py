@@ -39,8 +39,7 @@ from nanoboost.wire.messages import (
 )
 from nanoboost.wire.operating import Salvage, Salvaged
 from nanoboost.wire.records import FrontierSet, JobEnded
-from tests.master.plans import DIGEST, nano, plan, random_plan
-from tests.master.test_pipeline import (
+from tests.master.bench import (
     CHAIN,
     JOB,
     ME,
@@ -52,6 +51,7 @@ from tests.master.test_pipeline import (
     key,
     parent,
 )
+from tests.master.plans import DIGEST, nano, plan, random_plan
 
 LOST = 2
 PAIR = plan([[], []])

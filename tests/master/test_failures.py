@@ -1,0 +1,112 @@
+"""Attempts that fail, crash or find no fit node: who is forgiven, avoided, given up."""
+
+from nanoboost.core import Woke
+from nanoboost.master.events import (
+    CleanJob,
+    MemberUp,
+    Propose,
+    RecordCommitted,
+    Send,
+)
+from nanoboost.wire.messages import (
+    Acknowledge,
+    JobState,
+    Outcome,
+)
+from nanoboost.wire.records import JobEnded
+from tests.master.bench import JOB, ME, OTHER, Bench, execute, key
+from tests.master.plans import nano, plan
+
+
+def test_a_task_that_fails_too_often_fails_its_job() -> None:
+    bench = Bench()
+    bench.reign()
+    bench.run(plan([[], [0]], [nano(retries=1)]))
+    failed = {"outcome": Outcome.FAILED, "error": "ValueError: no ink", "tail": "last words"}
+    effects = bench.done(key(0), **failed)
+    assert Send(ME, execute(key(0, n=2), "Nano-0000")) in effects
+    assert bench.done(key(0), **failed) == [], "told again, counted once"
+    end = JobEnded(JOB, JobState.FAILED, "Nano-0000 failed: ValueError: no ink")
+    assert bench.done(key(0, n=2), **failed) == [Propose(3, end)]
+    effects = bench.poke_quietly(RecordCommitted(3, end))
+    assert effects == [Send(ME, Acknowledge(3, (key(0), key(0, n=2)))), CleanJob(JOB)]
+    report = bench.report()
+    assert (report.state, report.note) == (JobState.FAILED, end.reason)
+    assert [(each.node, each.error, each.tail) for each in report.failures] == [
+        ("one", "ValueError: no ink", "last words")
+    ] * 2
+    assert report.failures[0].log == ".nanoboost/jobs/job/0/3.1.part/log"
+    assert report.classes[0].failed == 1
+
+
+def test_a_failure_that_is_held_until_its_commit_does_not_stop_the_next_run() -> None:
+    bench = Bench()
+    bench.reign(slots=0)
+    bench.poke(MemberUp(OTHER, "two"))
+    bench.hello(3, OTHER)
+    bench.run(plan([[]], [nano(retries=1)]))
+    bench.hello(3, OTHER, slots=0, running=(key(0),))
+    bench.done(key(0), who=OTHER, outcome=Outcome.FAILED)
+    assert bench.hello(3, OTHER, slots=0, held=(key(0),)) == []
+    assert bench.hello(3) == [Send(ME, execute(key(0, n=2), "Nano-0000"))]
+
+
+def test_a_process_that_dies_is_forgiven_more_often() -> None:
+    bench = Bench()
+    bench.reign()
+    bench.run()
+    for n in (1, 2, 3):
+        effects = bench.done(key(0, n=n), outcome=Outcome.CRASHED, error="killed by signal 9")
+        assert Send(ME, execute(key(0, n=n + 1), "Nano-0000")) in effects
+    effects = bench.done(key(0, n=4), outcome=Outcome.CRASHED, error="killed by signal 9")
+    assert not [each for each in effects if isinstance(each, Send)]
+    assert JobState.FAILED in [
+        each.record.state
+        for each in effects
+        if isinstance(each, Propose) and isinstance(each.record, JobEnded)
+    ]
+
+
+def test_an_unfit_node_is_avoided_and_named() -> None:
+    bench = Bench()
+    bench.reign()
+    bench.run(plan([[]], [nano("Copy")]))
+    unfit = {"outcome": Outcome.UNFIT, "error": "needs no-such-tool, which is not installed here"}
+    assert bench.done(key(0), **unfit) == [Send(ME, Acknowledge(3, (key(0),)))]
+    assert bench.report().note == (
+        "no node can run Copy (one: needs no-such-tool, which is not installed here)"
+    )
+    bench.poke(MemberUp(OTHER, "two"))
+    assert bench.hello(3, OTHER) == [Send(OTHER, execute(key(0, n=2), "Copy-0000"))]
+    assert bench.report().note == ""
+
+
+def test_an_unfit_node_gets_another_chance_after_a_minute() -> None:
+    bench = Bench()
+    bench.reign()
+    bench.run(plan([[]]))
+    bench.done(key(0), outcome=Outcome.UNFIT, error="needs ffmpeg")
+    assert Send(ME, execute(key(0, n=2), "Nano-0000")) in bench.poke(Woke(), after=60.1)
+
+
+def test_a_task_with_labels_goes_only_where_they_are() -> None:
+    bench = Bench()
+    bench.reign()
+    bench.run(plan([[]], [nano(labels=("gpu",))]))
+    assert bench.report().note == "no node can run Nano (one: lacks the label gpu)"
+    bench.poke(MemberUp(OTHER, "two"))
+    sent = bench.hello(3, OTHER, labels=("gpu", "big"))
+    assert sent == [Send(OTHER, execute(key(0), "Nano-0000"))]
+
+
+def test_a_node_where_everything_crashes_is_set_aside_while_another_works() -> None:
+    bench = Bench()
+    bench.reign(slots=4)
+    bench.poke(MemberUp(OTHER, "two"))
+    bench.hello(3, OTHER, slots=1, speed=0.5)
+    bench.run(plan([[]] * 9, [nano(retries=9)]))
+    for task in range(4):
+        bench.done(key(task), outcome=Outcome.CRASHED)
+    views = bench.core.agents(bench.now)
+    assert views[ME].note == "set aside: everything crashes here"
+    assert views[OTHER].note == ""
