@@ -232,8 +232,8 @@ class Node(MultiService):
                 member.state.name.lower(),
                 member.since,
                 True,
-                f"{member.name} at {member.address}",
                 member.name,
+                member.address,
             )
             for member in self.gossip.members
         }

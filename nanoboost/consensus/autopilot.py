@@ -22,7 +22,7 @@ from attrs import frozen
 from nanoboost.config import ConsensusTiming
 from nanoboost.consensus.membership import Change, Configuration
 from nanoboost.consensus.quorum import has_majority
-from nanoboost.ids import NodeId
+from nanoboost.ids import Address, NodeId
 
 LEARNERS_MAX = 2
 """As many as the largest step of growth needs; afterwards they stand by to replace a dead voter."""
@@ -33,15 +33,19 @@ LAG_MAX = 64
 @frozen
 class PeerView:
     """A node as gossip sees it: `state` is alive, suspect, dead or left, since monotonic `since`.
-    `eligible`: may hold the log.  `home`: its name and address, which the same machine with an
-    emptied state directory still has ("": unknown).  `name`: what people call it."""
+    `eligible`: may hold the log.  `name`: what people call it."""
 
     node: NodeId
     state: str
     since: float
     eligible: bool
-    home: str = ""
     name: str = ""
+    address: Address | None = None
+
+    @property
+    def home(self) -> tuple[str, Address] | None:
+        """What a machine still has after its state directory was emptied; None: not known."""
+        return None if self.address is None else (self.name, self.address)
 
     @property
     def is_live(self) -> bool:
@@ -97,7 +101,7 @@ class _Judgement:
         self._voters = situation.configuration.voters
         self._learners = situation.configuration.learners
         self._inhabited = {
-            peer.home for peer in situation.peers.values() if peer.home and peer.is_live
+            peer.home for peer in situation.peers.values() if peer.home is not None and peer.is_live
         }
 
     def change(self) -> Change | None:

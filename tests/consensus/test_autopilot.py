@@ -14,7 +14,7 @@ from nanoboost.consensus.autopilot import (
     target_voters,
 )
 from nanoboost.consensus.membership import Change, Configuration
-from nanoboost.ids import NodeId
+from nanoboost.ids import Address, NodeId
 
 TIMING = PROFILES["lan"].consensus
 NOW = 10_000.0
@@ -175,7 +175,7 @@ def test_who_is_not_eligible_holds_no_log() -> None:
 
 def at_home(found: Situation, homes: Mapping[NodeId, str]) -> Situation:
     peers = {
-        node: evolve(peer, home=homes.get(node, f"{node} at home"))
+        node: evolve(peer, name="pi3", address=Address(homes.get(node, node), 7470))
         for node, peer in found.peers.items()
     }
     return evolve(found, peers=peers)
@@ -184,23 +184,29 @@ def at_home(found: Situation, homes: Mapping[NodeId, str]) -> Situation:
 def test_a_machine_that_was_wiped_counts_as_dead_at_once_and_comes_back_as_another() -> None:
     gone = situation([A, B, C], [D], [E], dead={C: 1.5})
     assert desired(at_home(gone, {})) == (nodes([A, B, C]), nodes([D, E]))
-    wiped = at_home(situation([A, B, C], [D], dead={C: 1.5}), {C: "pi3 at .7", D: "pi3 at .7"})
+    wiped = at_home(situation([A, B, C], [D], dead={C: 1.5}), {C: "10.0.0.7", D: "10.0.0.7"})
     assert desired(wiped) == (nodes([A, B, D]), ())
 
 
 def test_a_wiped_learner_makes_room_for_what_its_machine_has_become() -> None:
     found = situation([A, B, C], [D, E], [F], dead={E: 1.5})
-    wiped = at_home(found, {E: "pi3 at .7", F: "pi3 at .7"})
+    wiped = at_home(found, {E: "10.0.0.7", F: "10.0.0.7"})
     assert desired(wiped) == (nodes([A, B, C]), nodes([D, F]))
+
+
+def test_a_machine_with_another_name_at_a_dead_ones_address_is_another_machine() -> None:
+    found = at_home(situation([A, B, C], [D], dead={C: 1.5}), {C: "10.0.0.7", D: "10.0.0.7"})
+    renamed = evolve(found.peers[D], name="studio")
+    assert desired(evolve(found, peers={**found.peers, D: renamed})) is None
 
 
 def test_a_home_taken_over_by_one_that_is_dead_too_or_unknown_proves_nothing() -> None:
     both = situation([A, B, C], [D], [E], dead={C: 1.5, E: 1.5})
-    assert desired(at_home(both, {C: "pi3 at .7", E: "pi3 at .7"})) is None
+    assert desired(at_home(both, {C: "10.0.0.7", E: "10.0.0.7"})) is None
     assert desired(situation([A, B, C], [D], dead={C: 1.5})) is None, "no homes are known"
 
 
 def test_who_answers_raft_lives_on_whatever_gossip_says_of_its_home() -> None:
     found = situation([A, B, C], [D])
-    moved = at_home(with_peer(found, C, "dead", 1.0), {C: "pi3 at .7", D: "pi3 at .7"})
+    moved = at_home(with_peer(found, C, "dead", 1.0), {C: "10.0.0.7", D: "10.0.0.7"})
     assert desired(moved) is None

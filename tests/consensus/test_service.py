@@ -20,7 +20,7 @@ from nanoboost.consensus.service import RECORD_BYTES_MAX, Consensus, MastershipC
 from nanoboost.consensus.store import RaftStore
 from nanoboost.errors import LocalError, RemoteError, UserError
 from nanoboost.frontier import Frontier
-from nanoboost.ids import Attempt, JobId, NodeId, TaskId
+from nanoboost.ids import Address, Attempt, JobId, NodeId, TaskId
 from nanoboost.runtime import Runtime
 from nanoboost.wire.codec import Catalog
 from nanoboost.wire.messages import JobState
@@ -541,8 +541,8 @@ def test_a_voter_whose_address_changes_stays_one_without_any_change() -> None:
     peers = {peer.node: peer for peer in master.service.get_members()}
     for turn in range(3):  # its lease ends again and again; another node gets the address it had
         for place, name in enumerate(table.seats):
-            home = f"name-{name} at 10.0.0.{(place + turn) % 4}:7470"
-            peers[name] = evolve(peers[name], home=home, since=table.clock.seconds())
+            address = Address(f"10.0.0.{(place + turn) % 4}", 7470)
+            peers[name] = evolve(peers[name], address=address, since=table.clock.seconds())
         for seat in table.seats.values():
             seat.service.members_changed(peers)
         table.run(TIMING.voter_replace_s)
