@@ -36,7 +36,7 @@ class Unanswered:
 
 @frozen
 class SyncAsked:
-    """A member has sent its whole table, and now gets `Swim.rows()`."""
+    """A member has sent rows of its table, and now gets `Swim.answer` to its question."""
 
     rows: tuple[Rumor, ...]
 
@@ -47,6 +47,13 @@ class JoinAsked:
 
     seeds: tuple[Address, ...]
     peers: tuple[Address, ...]
+
+
+@frozen
+class Visited:
+    """The beacon has found somebody at `address`: exchange tables."""
+
+    address: Address
 
 
 @frozen
@@ -88,6 +95,7 @@ Event = (
     | Unanswered
     | SyncAsked
     | JoinAsked
+    | Visited
     | LeaveAsked
     | Hinted
     | Met

@@ -12,7 +12,14 @@ import struct
 from attrs import field, frozen
 
 from nanoboost.errors import RemoteError
-from nanoboost.gossip.members import BOOT_BYTES, CLAIM_BYTES, Incarnation, Rumor, State
+from nanoboost.gossip.members import (
+    BOOT_BYTES,
+    CLAIM_BYTES,
+    MEMBERS_MAX,
+    Incarnation,
+    Rumor,
+    State,
+)
 from nanoboost.ids import NODE_ID, Address, NodeId
 from nanoboost.wire.codec import Catalog, message
 
@@ -27,6 +34,8 @@ RUMORS_MAX = 64
 BUDGET_S_MAX = 60.0
 STREAM_BYTES_MAX = 900_000
 """A whole table, well below the frame's 1 MiB."""
+PRINT_BYTES = 8
+"""What stands for a row of a table: equal rows have equal prints, others all but surely do not."""
 
 
 @frozen
@@ -207,18 +216,27 @@ def _decode(form: int, data: bytes) -> Datagram:
 DATAGRAMS = Datagrams()
 
 
+def _prints(_instance: object, _attribute: object, prints: bytes) -> None:
+    if len(prints) % PRINT_BYTES or len(prints) > PRINT_BYTES * MEMBERS_MAX:
+        raise ValueError("not the prints of a table")
+
+
 @message(100)
 class Sync:
-    """Push-pull: here is my whole table, give me yours.  Also how a node joins."""
+    """Here are some `rows` of my table, my own at least, and the `prints` of all of them one after
+    the other: give me what I have not.  Also how a node joins."""
 
     rows: tuple[Rumor, ...]
+    prints: bytes = field(default=b"", validator=_prints)
 
 
 @message(101)
 class Synced:
-    """The answer to `Sync`: the whole table, after the question's was merged into it."""
+    """The answer to `Sync`: the rows that the other has not, after those of the question were
+    taken, and the prints that it named of rows that are `wanted` here."""
 
     rows: tuple[Rumor, ...]
+    wanted: bytes = field(default=b"", validator=_prints)
 
 
 @message(102)

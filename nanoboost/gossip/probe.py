@@ -51,7 +51,8 @@ class PingTimeout:
 @define
 class Probe:
     """A question of our own.  `widen_at` is when to try the other ways (None: they are tried);
-    `helpers` are those asked to ping, with whether they have said at least that they are there."""
+    `helpers` are those asked to ping, with whether they have said at least that they are there;
+    `is_hastened`: there is a reason to ask, besides its turn."""
 
     sequence: int
     target: NodeId
@@ -60,6 +61,7 @@ class Probe:
     widen_at: float | None
     helpers: dict[NodeId, bool] = field(factory=dict)
     excuses: int = 0
+    is_hastened: bool = False
 
     @property
     def due(self) -> float:

@@ -58,13 +58,18 @@ class Probing:
         """Do what is due."""
         if self._timing.own_rules:
             self._view.health.adjust(self._probes.excuse(now))
+        # In a crowd answers wait behind all the news, here or there: silence says nothing, and to
+        # ask further would only add to it.
+        is_crowd = self._timing.own_rules and self._view.rumors.tell_of_a_crowd
         for probe in self._probes.to_widen(now):
-            self._widen(now, probe)
+            if is_crowd and not probe.is_hastened:
+                probe.widen_at = None
+            else:
+                self._widen(now, probe)
         for probe in self._probes.ended(now):
             self._view.health.adjust(probe.health_delta())
-            if self._timing.own_rules and self._view.rumors.tell_of_a_crowd:
-                continue  # its answer waits behind all that news, or ours did
-            self._accuse(now, probe.target, refused=False)
+            if not is_crowd:
+                self._accuse(now, probe.target, refused=False)
         for relay in self._relays.to_nack(now):
             self._voice.say(relay.asker, Nack, sequence=relay.asker_sequence)
 
@@ -83,18 +88,21 @@ class Probing:
         """There is reason to think that `node` is gone: ask by all ways at once."""
         probe = self._probes.of(node)
         if probe is None:
-            self._begin(now, node, 0.0)
+            probe = self._begin(now, node, 0.0)
         elif probe.widen_at is not None:
             probe.widen_at = now
+        if probe is not None:
+            probe.is_hastened = True
 
-    def _begin(self, now: float, node: NodeId, widen_s: float) -> None:
+    def _begin(self, now: float, node: NodeId, widen_s: float) -> Probe | None:
         member = self._view.live_member(node)
         if member is None:
-            return
+            return None
         interval_s = self._timing.probe_interval_s * self._view.health.factor
         probe = Probe(self._voice.number(), node, now, now + interval_s, now + widen_s)
         self._probes.begin(probe)
         self._voice.say(member.address, Ping, node, sequence=probe.sequence, to=node)
+        return probe
 
     def _widen(self, now: float, probe: Probe) -> None:
         """The direct ping is unanswered: try it through others, and over TCP, both at once."""

@@ -39,6 +39,7 @@ from nanoboost.gossip.effects import (
     SyncAsked,
     TwinFound,
     Unanswered,
+    Visited,
 )
 from nanoboost.gossip.members import (
     BOOT_BYTES,
@@ -52,7 +53,7 @@ from nanoboost.gossip.members import (
 from nanoboost.gossip.messages import DATAGRAMS, StreamPing, StreamPong, Sync, Synced
 from nanoboost.gossip.peers import Peers
 from nanoboost.gossip.seal import BEACON_MAGIC, Seal
-from nanoboost.gossip.swim import SYNC_TIMEOUT_S, Swim
+from nanoboost.gossip.swim import Swim
 from nanoboost.ids import Address, NodeId
 from nanoboost.net.dial import NobodyThere
 from nanoboost.net.pump import Pump
@@ -63,7 +64,8 @@ PREFIX = b"gossip/"
 GENERATION_KEY = PREFIX + b"generation"
 
 LOOK_S = 1.0
-"""So long after a change it is seen to who is there now."""
+"""So long after a change it is seen to who is there now; later where there are many."""
+LOOK_AT_ONCE = 20
 
 Ask = Callable[[Address, Any, float], "Deferred[tuple[NodeId, Any]]"]
 
@@ -103,6 +105,7 @@ class Gossip(Service):
         self._generation = min(GENERATION_MAX, int(stored.get(GENERATION_KEY, b"0")) + 1)
         self._peers = Peers(runtime.store, self._fail)
         self._look: IDelayedCall | None = None
+        self._others = 0
         self._boot = runtime.rng(f"gossip boot {self._generation}").randbytes(BOOT_BYTES)
         beacon_boot = runtime.rng(f"beacon boot {self._generation}").randbytes(BOOT_BYTES)
         key, *also = runtime.security.datagram_keys()
@@ -128,7 +131,6 @@ class Gossip(Service):
         self._pump: Pump[Event, Effect] | None = None
         self._seeds: tuple[Address, ...] = ()
         self._asked: dict[int, Deferred[Any]] = {}
-        self._visits = 0
         self._leaving: list[Deferred[None]] = []
         self._ended = False
 
@@ -262,7 +264,7 @@ class Gossip(Service):
         match question:
             case Sync():
                 self._feed(SyncAsked(question.rows))
-                session.send(Synced(self._swim.rows()))
+                session.send(self._swim.answer(question))
             case StreamPing():
                 session.send(StreamPong(self._me))
             case _:
@@ -322,7 +324,8 @@ class Gossip(Service):
             case _:
                 self._member_changed(effect)
                 if self._look is None and not self._ended:
-                    self._look = self._runtime.reactor.callLater(LOOK_S, self._look_around)
+                    later = LOOK_S * max(1.0, self._others / LOOK_AT_ONCE)
+                    self._look = self._runtime.reactor.callLater(later, self._look_around)
 
     def _look_around(self) -> None:
         """See who is there.  Not at each change: a crowd that joins would cost its square."""
@@ -330,7 +333,8 @@ class Gossip(Service):
         others = [each for each in self.members if each.node != self._me]
         others.sort(key=lambda member: not member.state.is_live)
         self._peers.note(member.address for member in others)
-        self._discovery.company_changed(sum(each.state.is_live for each in others))
+        self._others = sum(each.state.is_live for each in others)
+        self._discovery.company_changed(self._others)
 
     def _send(self, datagram: bytes, address: Address) -> None:
         if self._port is None:
@@ -360,11 +364,7 @@ class Gossip(Service):
             self._asked.pop(ticket, None)
 
     def _visit(self, address: Address) -> None:
-        """The beacon has found somebody: exchange tables.  (The core's tickets are positive.)"""
-        if self._swim is not None and not self._ended and not self._has_left():
-            self._visits += 1
-            question = Sync(self._swim.rows())
-            self._ask_stream(AskStream(-self._visits, address, question, SYNC_TIMEOUT_S))
+        self._feed(Visited(address))
 
     def _is_live(self, node: NodeId) -> bool:
         return any(each.node == node and each.state.is_live for each in self.members)

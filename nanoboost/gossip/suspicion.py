@@ -112,7 +112,7 @@ class Suspicions:
         self._by_node: dict[NodeId, Suspicion] = {}
         self.deadline: float | None = None
 
-    def __contains__(self, node: NodeId) -> bool:
+    def __contains__(self, node: object) -> bool:
         return node in self._by_node
 
     def begin(self, node: NodeId, suspicion: Suspicion) -> None:

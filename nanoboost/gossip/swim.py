@@ -22,7 +22,9 @@ from nanoboost.gossip.effects import (
     Received,
     SyncAsked,
     Unanswered,
+    Visited,
 )
+from nanoboost.gossip.exchange import Exchange
 from nanoboost.gossip.health import PAUSE_PENALTY, pause_s
 from nanoboost.gossip.members import Member, Rumor
 from nanoboost.gossip.messages import (
@@ -39,14 +41,12 @@ from nanoboost.gossip.messages import (
     Twin,
 )
 from nanoboost.gossip.probing import Probing
-from nanoboost.gossip.sync import JoinClock, SyncClock
 from nanoboost.gossip.twin import TwinWatch
 from nanoboost.gossip.view import View
 from nanoboost.gossip.voice import Voice
 from nanoboost.ids import Address, NodeId
 
 LEAVE_S_MAX = 1.5
-SYNC_TIMEOUT_S = 5.0
 GOODBYES_MAX = 64
 """So many are told in person: in a small cluster rumors are sent too seldom to reach all surely."""
 CALL_INTERVALS = 2
@@ -59,7 +59,6 @@ class Swim:
 
     def __init__(self, me: Member, timing: GossipTiming, rng: Random, now: float) -> None:
         self._me = me.node
-        self._address = me.address
         self._timing = timing
         self._rng = rng
         self._now = now
@@ -68,14 +67,12 @@ class Swim:
         self._voice = Voice(me.node, self._view, rng, self._outbox)
         self._probing = Probing(self._view, self._voice, timing, rng, self._outbox)
         self._twins = TwinWatch(me.description.boot, now, self._voice, self._outbox)
-        self._sync = SyncClock(timing, rng, now)
-        self._join = JoinClock(rng)
+        self._exchange = Exchange(self._view, self._voice, timing, rng, now)
         self._next_round = now + rng.uniform(0.0, timing.probe_interval_s)
+        self._rounds = 0
         self._last_gossip = now - timing.gossip_interval_s
         self._next_call = now
         self._leave_by: float | None = None
-        self._tables_asked: dict[int, Address] = {}
-        """Whom, by the ticket of the question."""
         self._due = self._next_due()
 
     # --- what others may look at -----------------------------------------------------------------
@@ -96,8 +93,12 @@ class Swim:
         return self._view.health.score
 
     def rows(self) -> tuple[Rumor, ...]:
-        """The whole table, as it is sent in an exchange."""
+        """The whole table, as a newcomer gets it."""
         return self._view.rows(self._now)
+
+    def answer(self, question: Sync) -> Synced:
+        """What a member gets for `question`, of which the core has been told (`SyncAsked`)."""
+        return self._exchange.answer(self._now, question)
 
     # --- the contract of a core ------------------------------------------------------------------
 
@@ -115,18 +116,19 @@ class Swim:
             case Woke():
                 pass
             case Answered(ticket, node, answer):
-                self._tables_asked.pop(ticket, None)
                 if isinstance(answer, Synced):
-                    self._synced(now, answer)
+                    self._exchange.answered(now, ticket, answer)
                 else:
                     self._probing.answered(now, ticket, node, answer)
             case Unanswered(ticket, refused):
-                self._tables_asked.pop(ticket, None)
+                self._exchange.unanswered(ticket)
                 self._probing.unanswered(now, ticket, refused)
             case SyncAsked(rows):
                 self._view.merge(now, rows)
             case JoinAsked(seeds, peers):
-                self._join.begin(now, seeds, peers)
+                self._exchange.join(now, seeds, peers)
+            case Visited(address):
+                self._exchange.ask(address)
             case LeaveAsked():
                 self._leave(now)
             case Hinted(node):
@@ -136,7 +138,6 @@ class Swim:
             case MetaChanged(meta):
                 self._view.describe(meta=meta)
             case AddressChanged(address):
-                self._address = address
                 self._view.describe(address=address)
         self._run(now)
         self._due = self._next_due()
@@ -147,9 +148,8 @@ class Swim:
         return self._due
 
     def _next_due(self) -> float:
-        due = min(self._next_round, self._sync.due)
+        due = min(self._next_round, self._exchange.deadline())
         for each in (
-            self._join.due,
             self._probing.deadline(),
             self._view.deadline(),
             self._gossip_due(),
@@ -166,10 +166,7 @@ class Swim:
         self._view.expire(now)
         if now >= self._next_round:
             self._round(now)
-        if self._join.due is not None and now >= self._join.due:
-            self._look_for_cluster(now)
-        if now >= self._sync.due:
-            self._exchange(now)
+        self._exchange.run(now)
         if self._view.has_gone() and now >= self._next_call:
             self._call_the_dead(now)
         self._follow(now)
@@ -192,8 +189,8 @@ class Swim:
                 self._call(view.live_member(node))
         if view.risen is not None:
             member, view.risen = view.live_member(view.risen), None
-            if member is not None and self._sync.wanted(now, view.live_count):
-                self._ask_table(member.address)
+            if member is not None:
+                self._exchange.risen(now, member)
         if view.twin_address is not None:
             address, view.twin_address = view.twin_address, None
             self._twins.suspect(now, address)
@@ -211,20 +208,17 @@ class Swim:
         view = self._view
         self._next_round = now + self._timing.probe_interval_s * view.health.factor
         for forgotten in view.round(now):
-            self._join.remember(forgotten.address)
+            self._exchange.forgotten(forgotten)
         if not view.own.state.is_live:
             return
-        node = view.ring.next()
+        self._rounds += 1
+        node = None
+        if self._timing.own_rules and self._rounds % 2:
+            node = view.ring.neighbour(self._me, without=view.suspicions)
+        node = node or view.ring.next()
         if node is not None:
             self._probing.probe(now, node)
-        partner = self._sync.round(now)
-        member = None if partner is None else view.live_member(partner)
-        if member is not None:
-            self._ask_table(member.address)
-        if node is not None and not view.is_isolated:
-            self._join.found()
-        elif self._timing.own_rules:
-            self._join.again(now)
+        self._exchange.round(now)
 
     def _hasten(self, now: float, node: NodeId) -> None:
         if self._view.own.state.is_live:
@@ -264,7 +258,7 @@ class Swim:
         if sender is not None and sender.state.is_live:
             view.heard(now)
             if self._timing.own_rules:
-                self._sync.seen(header.sender, header.digest == view.digest)
+                self._exchange.seen(header.sender, header.digest)
         match message:
             case Ping():
                 self._probing.pinged(self._me, source, message)
@@ -301,42 +295,6 @@ class Swim:
             member = self._view.live_member(node)
             if member is not None and self._view.rumors:
                 self._voice.say(member.address, Gossip, to=node)
-
-    # --- tables ----------------------------------------------------------------------------------
-
-    def _ask_table(self, address: Address) -> None:
-        """Whoever has not answered yet is not asked again: it may be asked by a crowd."""
-        if self._view.own.state.is_live and address not in self._tables_asked.values():
-            ticket = self._voice.ask(address, Sync(self.rows()), SYNC_TIMEOUT_S)
-            self._tables_asked[ticket] = address
-
-    def _synced(self, now: float, answer: Synced) -> None:
-        self._view.heard(now)
-        is_newcomer = self._view.ring.is_empty
-        self._view.merge(now, answer.rows)
-        if is_newcomer and self._timing.own_rules:
-            # All others know all that already: it has nobody to tell of but itself.
-            for row in answer.rows:
-                if row.node != self._me:
-                    self._view.rumors.forget(row.node)
-        if not self._view.ring.is_empty:
-            self._join.found()
-
-    def _exchange(self, now: float) -> None:
-        """The regular exchange; and a look at where somebody was who is forgotten by now: the other
-        half of a network that has been broken for longer than the dead are remembered."""
-        self._sync.passed(now, self._view.live_count)
-        others = [member.address for member in self._view.others()]
-        if others:
-            self._ask_table(self._rng.choice(others))
-            lost = self._join.lost({*others, self._address}) if self._timing.own_rules else None
-            if lost is not None:
-                self._ask_table(lost)
-
-    def _look_for_cluster(self, now: float) -> None:
-        for address in self._join.asked(now):
-            if address != self._address:
-                self._ask_table(address)
 
     # --- leaving ---------------------------------------------------------------------------------
 

@@ -1,7 +1,9 @@
-"""When to exchange whole tables, and with whom: to join, when digests keep differing, and anyway.
+"""When to exchange tables, and with whom: to join, when digests keep differing, and anyway.
 
-**Joining is tried for ever** until one other member is known, with back-off, through the seeds and
-the peers of the last run.  Digest-triggered exchanges are at least `SYNC_GAP_S` apart.
+**Joining is tried for ever**, with back-off: through the seeds and the peers of the last run until
+one other member is known, and from then on through each seed at which nobody is known or has
+answered.  (Two newcomers that meet first are not the cluster.)  Digest-triggered exchanges are at
+least `SYNC_GAP_S` apart.
 """
 
 from collections.abc import Container
@@ -70,10 +72,13 @@ class SyncClock:
 
 
 class JoinClock:
-    """Whom to ask for the cluster, and when, while nobody else is known."""
+    """Whom to ask for the cluster, and when, until it is found."""
 
     def __init__(self, rng: Random) -> None:
         self._rng = rng
+        self._is_alone = True
+        self._heard: set[Address] = set()
+        """Seeds that have answered: they know us, and we what they knew."""
         self._seeds: tuple[Address, ...] = ()
         self._peers: list[Address] = []
         self._gap_s = JOIN_GAP_MIN_S
@@ -83,22 +88,37 @@ class JoinClock:
         """Start asking at once."""
         self._seeds = tuple(dict.fromkeys((*self._seeds, *seeds)))
         self._peers = list(dict.fromkeys((*self._peers, *peers)))
+        self._is_alone = True
+        self._heard.clear()
         self._gap_s = JOIN_GAP_MIN_S
         self.due = now if self._seeds or self._peers else None
 
     def again(self, now: float) -> None:
         """Nobody else is left: look for the cluster as at the start."""
-        if self.due is None and (self._seeds or self._peers):
+        if not self._is_alone or self.due is None:
+            self._is_alone = True
+            self._heard.clear()
             self._gap_s = JOIN_GAP_MIN_S
-            self.due = now + self._gap_s
+            self.due = now + self._gap_s if self._seeds or self._peers else None
 
-    def asked(self, now: float) -> tuple[Address, ...]:
-        """The addresses to ask now; the next time is set, further off each time."""
-        peers = self._peers[:JOIN_PEERS]
-        self._peers = self._peers[JOIN_PEERS:] + peers
-        self.due = now + self._gap_s * self._rng.uniform(0.75, 1.25)
+    def asked(self, now: float, known: Container[Address]) -> tuple[Address, ...]:
+        """The addresses to ask now, somebody being at those that are `known`; the next time is set,
+        further off each time, if there is anything left to look for."""
+        addresses = self._seeds
+        if self._is_alone:
+            peers = self._peers[:JOIN_PEERS]
+            self._peers = self._peers[JOIN_PEERS:] + peers
+            addresses = tuple(dict.fromkeys((*self._seeds, *peers)))
+        else:
+            addresses = tuple(a for a in self._seeds if a not in known and a not in self._heard)
+        self.due = now + self._gap_s * self._rng.uniform(0.75, 1.25) if addresses else None
         self._gap_s = min(JOIN_GAP_MAX_S, 2 * self._gap_s)
-        return tuple(dict.fromkeys((*self._seeds, *peers)))
+        return addresses
+
+    def answered(self, address: Address) -> None:
+        """Whoever is at `address` has given us its table."""
+        if address in self._seeds:
+            self._heard.add(address)
 
     def remember(self, address: Address) -> None:
         """Somebody was there who is forgotten by now."""
@@ -112,4 +132,4 @@ class JoinClock:
 
     def found(self) -> None:
         """Somebody else is known."""
-        self.due = None
+        self._is_alone = False

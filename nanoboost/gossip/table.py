@@ -4,17 +4,24 @@
 of the gone are kept up to date record by record.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Container, Iterator, Mapping
 from hashlib import blake2b
 from random import Random
 
-from nanoboost.gossip.members import MEMBERS_MAX, NOBODY, Record, State
+from nanoboost.gossip.members import MEMBERS_MAX, NOBODY, Member, Record, State
+from nanoboost.gossip.messages import PRINT_BYTES
 from nanoboost.ids import Address, NodeId
 
 
 def _fingerprint(record: Record) -> int:
     claim = f"{record.node}/{record.incarnation.generation}/{record.incarnation.counter}"
     return int.from_bytes(blake2b(claim.encode(), digest_size=8).digest(), "big")
+
+
+def _print(record: Record) -> bytes:
+    """Of the whole row: two copies of one machine differ in nothing but what they say of it."""
+    told = record.claim(NOBODY, described=True).to_wire()
+    return blake2b(told, digest_size=PRINT_BYTES).digest()
 
 
 class Table:
@@ -27,6 +34,7 @@ class Table:
 
     def __init__(self) -> None:
         self._record_by_node: dict[NodeId, Record] = {}
+        self._print_by_node: dict[NodeId, bytes] = {}
         self._gone: dict[NodeId, Record] = {}  # dead or left, the latest last
         self._node_by_address: dict[Address, NodeId] = {}  # of the live, the latest news of each
         self._sum = 0
@@ -34,6 +42,9 @@ class Table:
 
     def __iter__(self) -> Iterator[Record]:
         return iter(list(self._record_by_node.values()))
+
+    def __getitem__(self, node: NodeId) -> Record:
+        return self._record_by_node[node]
 
     def get(self, node: NodeId) -> Record | None:
         """The record of `node`, if there is one."""
@@ -50,15 +61,25 @@ class Table:
         return self._sum.to_bytes(8, "big")
 
     @property
+    def prints(self) -> Mapping[NodeId, bytes]:
+        """What stands for each record in an exchange of tables."""
+        return self._print_by_node
+
+    @property
     def gone(self) -> Collection[Record]:
         """The records of the dead and of those who left, in the order in which they went."""
         return self._gone.values()
 
-    def some_dead(self, rng: Random) -> Record | None:
+    def members(self) -> Iterator[Member]:
+        """Everybody of whom more is known than an end."""
+        members = (record.member() for record in self)
+        return (member for member in members if member is not None)
+
+    def some_dead(self, rng: Random) -> Member | None:
         """One of the dead at random, of those who went last rather than first: they are likelier to
         be the other half of a network."""
         dead = [record for record in self._gone.values() if record.state is State.DEAD]
-        return dead[-1 - int(len(dead) * rng.random() ** 2)] if dead else None
+        return dead[-1 - int(len(dead) * rng.random() ** 2)].member() if dead else None
 
     def at(self, address: Address) -> NodeId | None:
         """The live member that was the latest to say that it listens at `address`."""
@@ -72,6 +93,7 @@ class Table:
         if old is not None:
             self._uncount(old)
         self._record_by_node[record.node] = record
+        self._print_by_node[record.node] = _print(record)
         if record.state.is_live:
             self._sum = (self._sum + _fingerprint(record)) % (1 << 64)
             self._live += 1
@@ -85,6 +107,7 @@ class Table:
         """Drop the record of `node`, if there is one."""
         record = self._record_by_node.pop(node, None)
         if record is not None:
+            del self._print_by_node[node]
             self._uncount(record)
 
     def _uncount(self, record: Record) -> None:
@@ -105,7 +128,11 @@ class Table:
 
 class Ring:
     """The order in which members are probed: shuffled, and again after each round; a newcomer goes
-    to a random place.  So each member is probed at least once in 2n - 1 probes (SWIM 4.3)."""
+    to a random place.  So each member is probed at least once in 2n - 1 turns (SWIM 4.3).
+
+    Chance alone leaves one in twenty unprobed by everybody for three intervals.  So every second
+    probe goes to the neighbour, the next in the order of ids: whoever ends is missed by somebody
+    within two intervals."""
 
     def __init__(self, rng: Random) -> None:
         self._rng = rng
@@ -135,6 +162,12 @@ class Ring:
         """Up to `count` members at random, but not `without`."""
         drawn = self._rng.sample(self._nodes, min(count + 1, len(self._nodes)))
         return [node for node in drawn if node != without][:count]
+
+    def neighbour(self, me: NodeId, without: Container[NodeId]) -> NodeId | None:
+        """The next after `me` in the order of ids, the first after the last; but nobody of those
+        `without` whom there are enough."""
+        others = (node for node in self._nodes if node not in without)
+        return min(others, key=lambda node: (node <= me, node), default=None)
 
     def next(self) -> NodeId | None:
         """Whose turn it is, or None if there is nobody."""

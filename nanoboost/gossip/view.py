@@ -4,17 +4,14 @@
 updated, suspected, down, left.  Claims about oneself are refuted instead.
 """
 
+from collections.abc import Collection, Container
 from math import inf
 from random import Random
 
 from attrs import evolve
 
 from nanoboost.config import GossipTiming
-from nanoboost.gossip.effects import (
-    Effect,
-    Isolation,
-    SaveGeneration,
-)
+from nanoboost.gossip.effects import Effect, Isolation, SaveGeneration
 from nanoboost.gossip.health import LocalHealth
 from nanoboost.gossip.lifecycle import announcements, is_return
 from nanoboost.gossip.members import (
@@ -50,7 +47,7 @@ class View:
         self._outbox = outbox
         self._table = Table()
         self._grace_s = CONDEMNED_SHARE * timing.probe_interval_s
-        self._suspicions = Suspicions(self._grace_s if timing.own_rules else 0.0)
+        self.suspicions = Suspicions(self._grace_s if timing.own_rules else 0.0)
         self._refutations = Refutations()
         self._accusations = 0
         self._isolated_until: float | None = None
@@ -75,9 +72,7 @@ class View:
     @property
     def own(self) -> Record:
         """This node's own record."""
-        own = self._table.get(self._me)
-        assert own is not None
-        return own
+        return self._table[self._me]
 
     @property
     def digest(self) -> bytes:
@@ -100,14 +95,11 @@ class View:
 
     def members(self) -> tuple[Member, ...]:
         """Everybody, this node and the remembered dead included, by order of acquaintance."""
-        members = (record.member() for record in self._table)
-        return tuple(member for member in members if member is not None)
+        return tuple(self._table.members())
 
     def others(self) -> list[Member]:
         """The live members but this one."""
-        live = (record for record in self._table if record.state.is_live)
-        members = (record.member() for record in live if record.node != self._me)
-        return [member for member in members if member is not None]
+        return [m for m in self._table.members() if m.state.is_live and m.node != self._me]
 
     def live_member(self, node: NodeId) -> Member | None:
         """`node`, if it is another one and live."""
@@ -123,15 +115,20 @@ class View:
 
     def some_dead(self) -> Member | None:
         """One of the remembered dead; see `Table`."""
-        dead = self._table.some_dead(self._rng)
-        return None if dead is None else dead.member()
+        return self._table.some_dead(self._rng)
 
     def has_gone(self) -> bool:
         """Whether somebody is remembered who is not there."""
         return bool(self._table.gone)
 
-    def rows(self, now: float) -> tuple[Rumor, ...]:
-        """The whole table, live members first, within what one frame carries.
+    @property
+    def prints(self) -> Collection[bytes]:
+        """What stands for each row of the table."""
+        return self._table.prints.values()
+
+    def rows(self, now: float, prints: Container[bytes] | None = None) -> tuple[Rumor, ...]:
+        """The rows of these `prints` (None: the whole table), live members first, within what one
+        frame carries.
 
         An end is told for half the time that it is remembered, or tables would remind one another
         of it for ever.
@@ -139,14 +136,17 @@ class View:
         live = [record for record in self._table if record.state.is_live]
         gone = [each for each in self._table.gone if now - each.since <= self._memory_s(each) / 2]
         gone.sort(key=lambda record: record.state is State.DEAD)
-        rows = [each.claim(self._accuser(each), described=True) for each in (*live, *gone)]
-        return within(rows, STREAM_BYTES_MAX)
+        wanted = [
+            each.claim(self._accuser(each), described=True)
+            for each in (*live, *gone)
+            if prints is None or self._table.prints[each.node] in prints
+        ]
+        return within(wanted, STREAM_BYTES_MAX)
 
     def _accuser(self, record: Record) -> NodeId:
         """Whose word a row of our table passes on.  Of a suspicion not our own, or each table in
         which it has come to lie would count as one more accuser."""
-        suspected = record.state is State.SUSPECT
-        return self._suspicions.accuser(record.node) if suspected else self._me
+        return self.suspicions.accuser(record.node) if record.state is State.SUSPECT else self._me
 
     def tell(self, receiver: NodeId | None, first: Rumor | None = None) -> tuple[Rumor, ...]:
         """The rumors for a datagram to `receiver`; first what is held against it, so that it can
@@ -176,7 +176,7 @@ class View:
             else:
                 self._adopt(now, record, claim)
         elif verdict is Verdict.CONFIRM:
-            if self._suspicions.confirm(claim.node, claim.accuser):
+            if self.suspicions.confirm(claim.node, claim.accuser):
                 self.rumors.add(evolve(claim, description=None))
         elif verdict is Verdict.RETELL:
             # As a suspicion: if the two halves of a network have just met again, it is alive.
@@ -200,12 +200,13 @@ class View:
                 if row.kind is State.SUSPECT:
                     self.believe(now, row)
             elif row.kind.is_live:
-                if row.description is not None:
-                    # A rumor has it from here on, so that it spreads as fast as any.
-                    alive = evolve(row, kind=State.ALIVE, accuser=NOBODY)
-                    if record is None or row.incarnation > record.incarnation:
-                        self.believe(now, alive)
-                if row.kind is State.SUSPECT:
+                # A rumor has it from here on, so that it spreads as fast as any.
+                is_new = record is None or row.incarnation > record.incarnation
+                if row.kind is State.ALIVE and is_new:
+                    self.believe(now, row)
+                elif row.kind is State.SUSPECT:
+                    if is_new and row.description is not None:
+                        self.believe(now, evolve(row, kind=State.ALIVE, accuser=NOBODY))
                     self.believe(now, row)
             elif record is None:
                 self._bury(now, row, is_hearsay=True)
@@ -220,7 +221,7 @@ class View:
         record = self._table.get(node)
         if record is None or not record.state.is_live or not self.own.state.is_live:
             return False
-        is_new = node not in self._suspicions
+        is_new = node not in self.suspicions
         if is_new and not refused and self._timing.own_rules:
             # Whoever misses many at once is more likely to be cut off himself.
             if self._isolated_until is not None and now < self._isolated_until:
@@ -229,19 +230,19 @@ class View:
                 return False
             self._accusations += 1
         self.believe(now, Rumor(State.SUSPECT, node, record.incarnation, self._me))
-        if refused and node in self._suspicions:
-            self._suspicions.condemn(node, self._grace_s)
+        if refused and node in self.suspicions:
+            self.suspicions.condemn(node, self._grace_s)
         if self._timing.own_rules:
             self._question_oneself(now)
         return is_new
 
     def _question_oneself(self, now: float) -> None:
         """If nobody shares most of our suspicions, we are the odd one out."""
-        mine = self._suspicions.resting_on(self._me)
+        mine = self.suspicions.resting_on(self._me)
         is_odd = len(mine) >= ISOLATED_MIN and 2 * len(mine) >= self.live_count
         if is_odd and self._isolated_until is None:
             self._isolated_until = now + bounds(self._timing, self.live_count).max_s
-            self._suspicions.begin_anew(now, mine)
+            self.suspicions.begin_anew(now, mine)
             self.health.adjust(self._timing.health_max)
             self._outbox.append(Isolation(True))
 
@@ -249,7 +250,7 @@ class View:
         """Another member has spoken: we are not cut off (any more)."""
         if self._isolated_until is not None:
             self._isolated_until = None
-            self._suspicions.begin_anew(now, self._suspicions.resting_on(self._me))
+            self.suspicions.begin_anew(now, self.suspicions.resting_on(self._me))
             self._outbox.append(Isolation(False))
 
     def reproach(self, now: float, header: Header) -> Record | None:
@@ -269,21 +270,20 @@ class View:
 
     def deadline(self) -> float | None:
         """When the next suspicion ends."""
-        return self._suspicions.deadline
+        return self.suspicions.deadline
 
     def expire(self, now: float) -> None:
         """Hold dead whose time to refute is over; call those of whom it nearly is."""
-        self.to_call += self._suspicions.to_ask(now)
-        for node in self._suspicions.ended(now):
-            record = self._table.get(node)
-            assert record is not None
+        self.to_call += self.suspicions.to_ask(now)
+        for node in self.suspicions.ended(now):
+            record = self._table[node]
             assert record.state is State.SUSPECT
             self._adopt(now, record, Rumor(State.DEAD, node, record.incarnation, self._me))
 
     def forgive(self, seconds: float) -> None:
         """This process did not run for so long: whoever refuted meanwhile could not be heard, and
         gets a probe interval to do it again."""
-        self._suspicions.shift(seconds + self._timing.probe_interval_s)
+        self.suspicions.shift(seconds + self._timing.probe_interval_s)
 
     def round(self, now: float) -> list[Member]:
         """A new probe round: own accusations count anew, and the long gone are forgotten.  Returns
@@ -357,8 +357,8 @@ class View:
         if record is None or record.known != (State.SUSPECT, claim.incarnation):
             self._adopt(now, record, evolve(claim, kind=State.SUSPECT, description=None))
             self.doubtful.append(claim.node)
-        if claim.node in self._suspicions:
-            self._suspicions.condemn(claim.node, self._grace_s)
+        if claim.node in self.suspicions:
+            self.suspicions.condemn(claim.node, self._grace_s)
             self.expire(now)
 
     def _adopt(self, now: float, old: Record | None, claim: Rumor) -> None:
@@ -374,10 +374,10 @@ class View:
             new.keep(claim)
         if not self._table.put(new):
             return
-        self._suspicions.end(claim.node)
+        self.suspicions.end(claim.node)
         if claim.kind is State.SUSPECT:
             limits = bounds(self._timing, self.live_count, patience)
-            self._suspicions.begin(claim.node, Suspicion(now, claim.accuser, limits))
+            self.suspicions.begin(claim.node, Suspicion(now, claim.accuser, limits))
         if claim.kind.is_live:
             self.ring.add(claim.node)
         else:

@@ -23,6 +23,9 @@ from nanoboost.wire.codec import Catalog
 if TYPE_CHECKING:
     from nanoboost.net.session import Session
 
+BACKLOG = 256
+"""Connections that the kernel keeps for us.  Twisted's 50 would do for calm days; of a crowd, all
+others would wait a second or more until TCP knocks again."""
 COMPLAINT_S = 1.0
 
 
@@ -84,7 +87,8 @@ class LocalEnd:
     def server_endpoint(self, address: Address) -> IStreamServerEndpoint:
         """Where to listen, with the cluster's security around it."""
         kind = TCP6ServerEndpoint if ":" in address.host else TCP4ServerEndpoint
-        return self.security.wrap_server(kind(self.clock, address.port, interface=address.host))
+        plain = kind(self.clock, address.port, backlog=BACKLOG, interface=address.host)
+        return self.security.wrap_server(plain)
 
     def left(self, session: "Session") -> None:
         """A session's connection is gone."""

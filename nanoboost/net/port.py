@@ -13,8 +13,9 @@ from nanoboost.net.dial import ANYBODY
 from nanoboost.net.ends import LocalEnd
 from nanoboost.net.session import Owner, Session, State
 
-GREETINGS_MAX = 64
-"""Unfinished handshakes in all: 64 * 52 kB is what an attacker may cost us."""
+GREETINGS_MAX = 256
+"""Unfinished handshakes in all: 256 * 52 kB = 13 MB is what attackers may cost us.  (A power cut
+ends, and 200 machines come to one at the same moment.)"""
 
 GREETINGS_PER_HOST_MAX = 8
 """Unfinished handshakes from one address; loopback is excepted (many nodes on one machine)."""

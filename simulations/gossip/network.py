@@ -288,7 +288,7 @@ class Network:
         answer: Synced | StreamPong = StreamPong(node_id(to.number))
         if isinstance(effect.question, Sync):
             self.step(to, SyncAsked(effect.question.rows))
-            answer = Synced(to.swim.rows())
+            answer = to.swim.answer(effect.question)
         station.open_tickets.discard(effect.ticket)
         self.step(station, Answered(effect.ticket, node_id(to.number), answer))
 

@@ -387,7 +387,7 @@ class Lan:
         answer: Synced | StreamPong = StreamPong(self.nodes[to].id)
         if isinstance(effect.question, Sync):
             self.tell(to, SyncAsked(effect.question.rows))
-            answer = Synced(self.nodes[to].swim.rows())
+            answer = self.nodes[to].swim.answer(effect.question)
         self._answer(node, Answered(effect.ticket, self.nodes[to].id, answer))
 
     def _answer(self, node: Node, event: Event) -> None:

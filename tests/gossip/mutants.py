@@ -14,7 +14,8 @@ from unittest.mock import patch
 
 from attrs import evolve, field, frozen
 
-from nanoboost.gossip import probe, swim, view
+from nanoboost.gossip import probe, swim, table, view
+from nanoboost.gossip.exchange import Exchange
 from nanoboost.gossip.health import LocalHealth
 from nanoboost.gossip.members import Record, State
 from nanoboost.gossip.messages import StreamPing
@@ -23,14 +24,15 @@ from nanoboost.gossip.seal import Seal, _Window
 from nanoboost.gossip.suspicion import Refutations, Suspicions
 from nanoboost.gossip.swim import Swim
 from nanoboost.gossip.sync import JoinClock, SyncClock
+from nanoboost.gossip.table import Ring
 from nanoboost.gossip.twin import TwinWatch
 from nanoboost.gossip.view import View
 from nanoboost.gossip.voice import Voice
+from tests.gossip import test_exchange, test_lan, test_view
 from tests.gossip import test_hard_cases as hard
-from tests.gossip import test_lan, test_view
 
-_rows, _asked, _ask, _merge, _seal = (
-    View.rows, JoinClock.asked, Voice.ask, View.merge, Seal.__init__,
+_rows, _asked, _ask, _first, _merge, _seal = (
+    View.rows, JoinClock.asked, Voice.ask, Exchange._ask, View.merge, Seal.__init__,
 )  # fmt: skip
 
 
@@ -57,10 +59,23 @@ def _remember_hearsay(self: Any, now: float, claim: Any, *, is_hearsay: bool = F
     self._table.put(record)
 
 
-def _ask_once(self: Any, now: float) -> Any:
-    addresses = _asked(self, now)
+def _ask_once(self: Any, now: float, known: Any) -> Any:
+    addresses = _asked(self, now, known)
     self.due, self._seeds, self._peers = None, (), []
     return addresses
+
+
+def _give_up(self: Any) -> None:
+    self.due, self._is_alone = None, False
+
+
+def _print_of_the_claim(record: Any) -> bytes:
+    return f"{record.node}{record.incarnation}{record.state}".encode()[-8:]
+
+
+def _ask_first_only(self: Any, address: Any, rows: Any, *, is_second: bool) -> None:
+    if not is_second:
+        _first(self, address, rows, is_second=False)
 
 
 def _ask_tables_only(self: Any, address: Any, question: Any, timeout_s: float) -> int:
@@ -152,7 +167,10 @@ MUTANTS = (
     ),
     Mutant(
         "hearsay of a death is not told on",
-        ((View, "_bury", _remember_hearsay), (View, "rows", lambda self, now: _rows(self, -1e9))),
+        (
+            (View, "_bury", _remember_hearsay),
+            (View, "rows", lambda self, now, of=None: _rows(self, -1e9, of)),
+        ),
         (hard.test_12_the_dead_are_forgotten_by_all_and_do_not_come_back_as_ghosts,),
     ),
     Mutant(
@@ -164,6 +182,26 @@ MUTANTS = (
         "joining is tried for ever",
         ((JoinClock, "asked", _ask_once),),
         (hard.test_15_a_hint_that_leads_nowhere_is_tried_again_for_ever,),
+    ),
+    Mutant(
+        "newcomers that met each other go on looking for the cluster",
+        ((JoinClock, "found", _give_up),),
+        (test_exchange.test_newcomers_that_meet_one_another_first_go_on_looking_for_the_cluster,),
+    ),
+    Mutant(
+        "a print is of the whole row",
+        ((table, "_print", _print_of_the_claim),),
+        (test_exchange.test_two_copies_of_one_machine_are_told_apart_by_an_exchange,),
+    ),
+    Mutant(
+        "what the other has not is sent after",
+        ((Exchange, "_ask", _ask_first_only),),
+        (test_exchange.test_only_what_differs_is_sent,),
+    ),
+    Mutant(
+        "every second probe goes to the neighbour",
+        ((Ring, "neighbour", _nothing),),
+        (test_lan.test_a_member_that_ends_is_missed_within_two_intervals_for_sure,),
     ),
     Mutant(
         "replays are dropped",

@@ -10,6 +10,7 @@ from nanoboost.gossip.effects import (
     Answered,
     AskStream,
     Effect,
+    Hinted,
     JoinAsked,
     MemberSuspected,
     Received,
@@ -168,6 +169,22 @@ def crowd(timing: GossipTiming) -> tuple[int, int]:
         sent = [e for e in effects if isinstance(e, SendDatagram) and isinstance(e.message, Gossip)]
         gossiped = max(gossiped, len(sent))
     return suspected, gossiped
+
+
+def test_while_a_crowd_comes_nobody_is_asked_by_other_ways_but_for_a_reason() -> None:
+    """Silence says nothing then, and each probe would add four messages to the crowd's."""
+    swim = core()
+    swim.step(0.0, SyncAsked(rows(*range(1, 100))))
+    for _, effects in woken_until(swim, 1.4):
+        assert not any(isinstance(effect, AskStream) for effect in effects)
+        assert not any(
+            isinstance(effect, SendDatagram) and isinstance(effect.message, PingRequest)
+            for effect in effects
+        )
+    effects = swim.step(1.4, Hinted(node_id(50)))
+    assert any(isinstance(each, AskStream) and each.address == address(50) for each in effects), (
+        "a hint is a reason"
+    )
 
 
 def test_nobody_is_accused_and_little_said_while_a_crowd_comes() -> None:

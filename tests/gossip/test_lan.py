@@ -121,6 +121,20 @@ def test_loss_of_a_third_kills_nobody() -> None:
 # --- crashes -------------------------------------------------------------------------------------
 
 
+def test_a_member_that_ends_is_missed_within_two_intervals_for_sure() -> None:
+    """Its neighbour asks it every second time, whatever chance does."""
+    lan = started(10)
+    for victim in (1, 2, 3, 4, 5, 6, 7, 8, 9) * 3:
+        lan.crash(victim, unplug=False)
+        bound = 2 * LAN.probe_interval_s + LAN.probe_timeout_s + 0.1
+        lan.until(lambda: len(lan.said(MemberSuspected)) > 0, bound)
+        lan.run(3.0)
+        lan.start(victim, generation=lan.nodes[victim].generation + 1)
+        lan.until(lan.agreed, 2.0)
+        lan.run(3.0)
+        lan.heard.clear()
+
+
 @pytest.mark.parametrize("n", [2, 3, 10, 16])
 def test_a_machine_that_vanishes_is_held_dead_by_all_within_the_bounds(n: int) -> None:
     lan = started(n)

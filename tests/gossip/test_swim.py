@@ -208,14 +208,15 @@ def test_the_greatest_incarnation_that_can_be_claimed_stops_nobody() -> None:
 # --- probing -------------------------------------------------------------------------------------
 
 
-def test_each_round_pings_one_member() -> None:
+def test_every_second_ping_goes_round_and_the_others_to_the_neighbour() -> None:
     poked = Poked(3)
-    asked = set()
-    for _ in range(3):
+    asked = []
+    for _ in range(6):
         to, sequence = poked.until_ping()
         poked.hear(Ack(header(to, sequence)))
-        asked.add(to)
-    assert asked == {1, 2, 3}
+        asked.append(to)
+    assert asked[::2] == [1, 1, 1]
+    assert sorted(asked[1::2]) == [1, 2, 3]
 
 
 def test_a_ping_in_vain_is_tried_through_others_and_over_tcp_at_once() -> None:

@@ -1,8 +1,10 @@
 """What strangers and members can occupy is bounded."""
 
 import pytest
+from twisted.internet.protocol import Factory
+from twisted.internet.testing import MemoryReactorClock
 
-from nanoboost.ids import NodeId
+from nanoboost.ids import Address, NodeId
 from nanoboost.net import port as limits
 from nanoboost.net.port import Port
 from nanoboost.net.session import HELLO_S, Owner
@@ -54,9 +56,18 @@ def test_loopback_may_have_many(network: Network, port: Port, host: str) -> None
     assert port.greetings == 20
 
 
+def test_the_kernel_keeps_a_crowd_waiting_for_us(network: Network) -> None:
+    """Beyond the backlog a connection is only tried again by TCP after a second."""
+    end = an_end(network, A)
+    end.clock = reactor = MemoryReactorClock()
+    end.server_endpoint(Address("127.0.0.1", PORT)).listen(Factory())
+    ((_, _, backlog, _),) = reactor.tcpServers
+    assert limits.GREETINGS_MAX <= backlog <= 4096, "what Linux allows"
+
+
 def test_all_addresses_together_have_few(network: Network, port: Port) -> None:
-    for number in range(200):
-        network.source = f"192.168.1.{number}"
+    for number in range(limits.GREETINGS_MAX + 50):
+        network.source = f"192.168.{number >> 8}.{number & 255}"
         network.raw(PORT)
     assert port.greetings == limits.GREETINGS_MAX
     network.advance(HELLO_S)
