@@ -112,6 +112,8 @@ class Network:
         self.loss = loss
         self.drops: Callable[[int, int], bool] | None = None
         """Whether a packet from the first to the second is lost for a reason of its own."""
+        self.is_cut: Callable[[int, int], bool] = lambda a, b: False
+        """Whether nothing comes from the first to the second, over TCP neither."""
         self.screen: Callable[[Station, Datagram], bool] | None = None
         """Whether an arriving datagram may be read (a protocol with fewer messages than ours)."""
         self._watch = watch
@@ -255,7 +257,11 @@ class Network:
         to = self._station_by_address.get(effect.address)
         if to is None or is_lost or (self.drops and self.drops(station.number, to.number)):
             return
-        if to.is_plugged_in and station.is_plugged_in:
+        if (
+            to.is_plugged_in
+            and station.is_plugged_in
+            and not self.is_cut(station.number, to.number)
+        ):
             self.at(when, self._arrive, to, Received(station.address, effect.message))
 
     def _arrive(self, to: Station, received: Received) -> None:
@@ -271,6 +277,8 @@ class Network:
         if to is None or not to.is_plugged_in or not station.is_plugged_in:
             return
         if not self._streams and (to.number or not isinstance(effect.question, Sync)):
+            return
+        if self.is_cut(station.number, to.number) or self.is_cut(to.number, station.number):
             return
         when = self.now + 2 * STREAM_ROUND_TRIPS * self._delay_s()
         if not to.is_running:

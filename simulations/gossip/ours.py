@@ -1,4 +1,6 @@
-"""What happens to a cluster of ours: nothing, a crash, a newcomer, a crowd, a goodbye.
+"""What happens to a cluster of ours: nothing, a crash, a newcomer, a crowd, a goodbye; and what
+others are known to bear badly: a broken network that is mended, a member that is deaf now and then
+(Rapid, ATC 2018, section 7), one whose cable is bad, one that stands still for a while.
 
 **Each run is a function of (N, seed)**, and measures from the event to the last member that has
 noticed.  Beside it stands what memberlist's LAN profile was measured to do over real sockets on
@@ -6,10 +8,12 @@ loopback: its times include a busy machine, ours here are those of the protocol 
 """
 
 from collections.abc import Collection, Sequence
+from random import Random
 
 from attrs import evolve
 
 from nanoboost.config import GossipTiming
+from nanoboost.gossip.members import State
 from simulations.gossip.configurations import LAN
 from simulations.gossip.network import Network
 from simulations.gossip.observers import Noted, Notes, Outcome, latencies, percentile
@@ -27,7 +31,14 @@ trials (of a mass join: of the runs that ended)."""
 REST_S = 3.0
 LIMIT_S = 60.0
 LOOK_S = 0.25
+HEAL_LOOK_S = 0.05
 IDLE_S = 20.0
+CUT_S = 60.0
+DEAF_S = 20.0
+"""A deaf member hears nothing for so long, then all for so long, and so on."""
+BAD_CABLE = 0.8
+TROUBLE_S = 120.0
+PAUSE_S = 10.0
 
 
 class Trial:
@@ -39,8 +50,24 @@ class Trial:
         self.network = Network(seed, timing, watch=self.notes.watch)
         if settle:
             self.network.start_settled(n, REST_S)
+        self.begin()
+
+    def begin(self) -> None:
+        """Measure from now on."""
         self._begun = self.network.now
         self._datagrams, self._bytes = self.network.datagrams, self.network.bytes
+
+    def until_whole(self) -> float | None:
+        """Run until everybody holds everybody alive; how long that took, in seconds."""
+        begun, stations = self.network.now, self.network.stations.values()
+        while self.network.now - begun < LIMIT_S:
+            if all(
+                sum(each.state is State.ALIVE for each in station.swim.members) == self.n
+                for station in stations
+            ):
+                return self.network.now - begun
+            self.network.run(HEAL_LOOK_S)
+        return None
 
     def outcome(
         self, notes: list[Noted], about: int, observers: Collection[int], *, is_false: bool = False
@@ -116,6 +143,61 @@ def join_mass(n: int, seed: int) -> Outcome:
     return trial.ended(trial.notes.false_positives(()), None, full)
 
 
+def heal(n: int, seed: int) -> Outcome:
+    """The network is mended after a minute in two halves: until everybody holds everybody alive.
+    Whoever is held dead by its own side is a false positive."""
+    trial = Trial(n, seed)
+    network, half = trial.network, n // 2
+    network.is_cut = lambda a, b: (a < half) != (b < half)
+    network.run(CUT_S)
+    network.is_cut = lambda a, b: False
+    own_side = [note for note in trial.notes.downs if (note.observer < half) == (note.about < half)]
+    trial.begin()
+    full = trial.until_whole()
+    return trial.ended((len(own_side), len(own_side)), None, full)
+
+
+def deaf(n: int, seed: int) -> Outcome:
+    """One member hears nothing for 20 s, then hears for 20 s, and so on: nobody else is harmed,
+    and from its last recovery on all agree again."""
+    trial = Trial(n, seed)
+    network = trial.network
+    begun = network.now
+
+    def is_cut(_: int, to: int) -> bool:
+        since = network.now - begun
+        return to == n - 1 and since < TROUBLE_S and since % (2 * DEAF_S) < DEAF_S
+
+    network.is_cut = is_cut
+    network.run(TROUBLE_S)
+    return trial.ended(trial.notes.false_positives({n - 1}), None, trial.until_whole())
+
+
+def bad_cable(n: int, seed: int) -> Outcome:
+    """One member loses 80 % of what it sends and of what comes: nobody else is harmed."""
+    trial = Trial(n, seed)
+    network, random = trial.network, Random(f"bad cable/{seed}").random
+    network.drops = lambda a, b: n - 1 in (a, b) and random() < BAD_CABLE
+    network.run(TROUBLE_S)
+    network.drops = None
+    return trial.ended(trial.notes.false_positives({n - 1}), None, trial.until_whole())
+
+
+def pause(n: int, seed: int) -> Outcome:
+    """One member stands still for 10 s, and goes on: until all agree again."""
+    trial = Trial(n, seed)
+    trial.network.stall(n - 1, timers=True)
+    trial.network.run(PAUSE_S)
+    trial.network.resume(n - 1)
+    trial.begin()
+    return trial.ended(trial.notes.false_positives({n - 1}), None, trial.until_whole())
+
+
+LONG = (heal, deaf, bad_cable, pause)
+"""These run for minutes of virtual time."""
+LONG_SIZE_MAX = 100
+
+
 def cases(sizes: Sequence[int], trials: int) -> list[Case]:
     """All of them at each size."""
     found = []
@@ -126,8 +208,14 @@ def cases(sizes: Sequence[int], trials: int) -> list[Case]:
         ("leave", leave),
         ("join-one", join_one),
         ("join-mass", join_mass),
+        ("heal", heal),
+        ("deaf now and then", deaf),
+        ("80 % loss", bad_cable),
+        ("pause", pause),
     ):
         for n in sizes:
+            if play in LONG and n > LONG_SIZE_MAX:
+                continue
             seeds = range(1 if name == "idle" else trials)
             found.append(Case(name, n, "lan", play, (n,), seeds, _beside(name, n)))
     return found

@@ -51,6 +51,17 @@ def test_swim_s_load_and_suspicion_are_those_of_the_paper() -> None:
     assert lasted == pytest.approx(swim_paper.FIG3C[10])
 
 
+def test_whoever_is_in_trouble_harms_nobody_else() -> None:
+    healed = ours.heal(10, 0)
+    assert healed.fp == 0, "nobody was held dead by its own side"
+    assert healed.full[0] <= 10 * LAN.probe_interval_s
+    for play in (ours.deaf, ours.bad_cable, ours.pause):
+        outcome = play(10, 0)
+        assert outcome.fp_minus == 0, play
+        assert outcome.full, play
+        assert outcome.full[0] < 5.0, play
+
+
 def test_what_is_promised_of_ten_nodes() -> None:
     quiet = ours.idle(10, 0)
     assert quiet.messages <= 4.5
