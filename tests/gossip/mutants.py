@@ -161,6 +161,11 @@ MUTANTS = (
         (hard.test_09_clusters_on_one_lan_never_mix_even_over_an_address,),
     ),
     Mutant(
+        "a goodbye is said to each in person",
+        ((swim, "GOODBYES_MAX", 0),),
+        (test_lan.test_a_goodbye_is_said_to_each_in_person,),
+    ),
+    Mutant(
         "one notice in ten seconds",
         ((view, "ACCUSED_GAP_S", 0.0),),
         (hard.test_11_two_that_hold_each_other_dead_say_so_once_in_ten_seconds,),

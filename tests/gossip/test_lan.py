@@ -246,6 +246,13 @@ def test_a_goodbye_is_heard_by_all_and_is_no_death(n: int) -> None:
     assert lan.all_hold(1, State.LEFT)
 
 
+def test_a_goodbye_is_said_to_each_in_person() -> None:
+    """Rumors alone may miss somebody, who would call a death what was a goodbye."""
+    lan = started(15)
+    lan.leave(1)
+    assert lan.until(lambda: lan.all_hold(1, State.LEFT), 5.0) < LAN.gossip_interval_s
+
+
 def test_a_goodbye_without_anybody_to_hear_it_ends_too() -> None:
     lan = Lan()
     lan.start(0)
