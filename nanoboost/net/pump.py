@@ -45,8 +45,8 @@ class Pump(Generic[EventT, EffectT]):
         self._inbox: deque[EventT | Woke] = deque()
         self._running = False
         self._stopped = False
-        self._timer: IDelayedCall | None = None
-        self._armed_for: float | None = None
+        self._timer: IDelayedCall | None = None  # not None: it is still to come
+        self._armed_for = 0.0
 
     def feed(self, event: EventT | Woke) -> None:
         """Run `event`, and whatever its effects feed back, to completion."""
@@ -84,21 +84,21 @@ class Pump(Generic[EventT, EffectT]):
         """Take no more events; forget the timer."""
         self._stopped = True
         self._inbox.clear()
-        if self._timer is not None and self._timer.active():
+        if self._timer is not None:
             self._timer.cancel()
         self._timer = None
 
     def _arm(self) -> None:
-        deadline = self._core.deadline()
         if self._stopped:
             return
-        if self._timer is not None and self._timer.active():
-            if deadline is not None and deadline == self._armed_for:
+        deadline = self._core.deadline()
+        if self._timer is not None:
+            if deadline == self._armed_for:
                 return
             self._timer.cancel()
-        self._timer = None
-        self._armed_for = deadline
+            self._timer = None
         if deadline is not None:
+            self._armed_for = deadline
             delay = max(0.0, deadline - self._clock.seconds())
             self._timer = self._clock.callLater(delay, self._wake)
 

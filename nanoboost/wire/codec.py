@@ -19,12 +19,13 @@ import operator
 import types
 import typing
 from collections.abc import Callable, Iterable
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import attrs
 import cbor2
 
 from nanoboost.errors import LocalError, RemoteError
+from nanoboost.wire.scan import DEPTH_MAX, ITEMS_MAX, scan
 
 T = TypeVar("T")
 
@@ -32,9 +33,6 @@ Value = Any
 """What a user's parameter may be: None, bool, int (64 bit), float, str, bytes, or a list or a dict
 with text keys of these.  Marked in a message by the annotation `Value`."""
 
-DEPTH_MAX = 16
-ITEMS_MAX = 100_000
-"""The number of CBOR items in one message; 8 million in 8 MB cost seconds on a 32-bit Pi."""
 INT_MIN, INT_MAX = -(1 << 63), (1 << 63) - 1
 
 Check = Callable[[Any], Any]
@@ -50,51 +48,6 @@ def message(tag: int) -> Callable[[type[T]], type[T]]:
         return made
 
     return decorate
-
-
-def _scan(data: bytes, items_max: int) -> None:
-    """Refuse what our messages never hold: tags, indefinite lengths, keys that are not text or come
-    twice, depth, too many items, lengths beyond the end, bytes after it."""
-    position, items, left = 0, 1, 1  # `left`: items still to come in the innermost array or map
-    keys: set[bytes] | None = None  # of the innermost, if it is a map
-    outer: list[tuple[int, set[bytes] | None]] = []
-    try:
-        while True:
-            while not left:
-                if not outer:
-                    if position != len(data):
-                        raise RemoteError("bytes after the message, or fewer than declared")
-                    return
-                left, keys = outer.pop()
-            left -= 1
-            first = data[position]
-            major, argument = first >> 5, first & 31
-            position += 1
-            if argument > 27:
-                raise RemoteError(f"indefinite length at byte {position - 1}")
-            if argument > 23:
-                width = 1 << (argument - 24)
-                argument = int.from_bytes(data[position : position + width], "big")
-                position += width
-            if keys is not None and left & 1:
-                key = data[position : position + argument]
-                if major != 3 or key in keys:
-                    raise RemoteError(f"keys must be text, each once; byte {position}")
-                keys.add(key)
-            if major in (2, 3):
-                position += argument
-            elif major in (4, 5):
-                outer.append((left, keys))
-                left, keys = (argument, None) if major == 4 else (2 * argument, set())
-                items += left
-                if len(outer) >= DEPTH_MAX:
-                    raise RemoteError(f"nested deeper than {DEPTH_MAX}")
-                if items > items_max:
-                    raise RemoteError(f"more than {items_max} items")
-            elif major == 6:
-                raise RemoteError(f"tag at byte {position - 1}")
-    except IndexError:
-        raise RemoteError("message ends early") from None
 
 
 def _exactly(kind: type) -> Check:
@@ -146,7 +99,20 @@ def _sequence(value: Any) -> list[Any] | tuple[Any, ...]:
 
 
 def _many(item: Check) -> Check:
-    return lambda value: tuple(map(item, _sequence(value)))
+    kind = _KIND_IS_ENOUGH.get(item)
+
+    def check(value: Any) -> Any:
+        found = value if type(value) is list else _sequence(value)
+        return tuple(
+            [
+                each
+                if type(each) is kind and (kind is not int or INT_MIN <= each <= INT_MAX)
+                else item(each)
+                for each in found
+            ]
+        )
+
+    return check
 
 
 def _fixed(checks: list[Check]) -> Check:
@@ -185,8 +151,9 @@ _SCALARS: dict[Any, Check] = {
 }
 
 
-_KIND_IS_ENOUGH = {_SCALARS[kind]: kind for kind in (bool, str, bytes)}
-"""Checks that a value of the right type has passed already: they need not be called."""
+_KIND_IS_ENOUGH: dict[Check, Any] = {_SCALARS[kind]: kind for kind in (bool, int, str, bytes)}
+"""Checks that a value of the right type (an integer: of 64 bits) has passed already: they need not
+be called, and they are what is checked most."""
 
 
 def _check_for(annotation: Any) -> Check:
@@ -237,12 +204,14 @@ class _Record:
         self._required = sum(field.default is attrs.NOTHING for field in fields)
 
     def build(self, values: Any) -> Any:
-        found = _sequence(values)
+        found = values if type(values) is list else _sequence(values)
         if not self._required <= len(found) <= len(self._checks):
             raise RemoteError(f"{self._cls.__name__} with {len(found)} fields")
         try:
             fields = [
-                value if type(value) is kind else check(value)
+                value
+                if type(value) is kind and (kind is not int or INT_MIN <= value <= INT_MAX)
+                else check(value)
                 for kind, check, value in zip(self._enough, self._checks, found, strict=False)
             ]
         except RemoteError as error:
@@ -271,7 +240,6 @@ def _record_of(cls: type) -> _Record:
 _AS_IT_IS = frozenset((str, bytes, bool, type(None)))
 
 
-@functools.cache
 def _fields_of(cls: type) -> Callable[[Any], tuple[Any, ...]] | None:
     """What gives the fields of an instance, in order; None if `cls` is no attrs class."""
     if not attrs.has(cls):
@@ -283,30 +251,48 @@ def _fields_of(cls: type) -> Callable[[Any], tuple[Any, ...]] | None:
 
 
 def _plain_list(values: Iterable[Any]) -> list[Any]:
-    return [each if type(each) in _AS_IT_IS else _plain(each) for each in values]
+    return [
+        each
+        if (kind := type(each)) in _AS_IT_IS or (kind is int and INT_MIN <= each <= INT_MAX)
+        else _plain_of(kind)(each)  # type: ignore[arg-type]  # mypy: a class is hashable
+        for each in values
+    ]
 
 
 def _plain(value: Any) -> Any:
     """What cbor2 can encode: enums by value, nested classes as arrays, tuples as arrays."""
-    kind = type(value)
+    return _plain_of(type(value))(value)  # type: ignore[arg-type]
+
+
+@functools.cache
+def _plain_of(kind: Any) -> Callable[[Any], Any]:
+    """What makes a value of this kind plain; chosen once."""
     if kind in _AS_IT_IS:
-        return value
-    if kind is int and INT_MIN <= value <= INT_MAX:
-        return value
-    if kind is float and math.isfinite(value):
-        return value
-    if kind is tuple or kind is list:
-        return _plain_list(value)
+        return lambda value: value
+    if kind is int:
+        return lambda value: value if INT_MIN <= value <= INT_MAX else _refuse(value)
+    if kind is float:
+        return lambda value: value if math.isfinite(value) else _refuse(value)
+    if kind in (tuple, list):
+        return _plain_list
     if hasattr(kind, "to_wire"):
-        return value.to_wire()
-    fields_of = _fields_of(kind)  # type: ignore[arg-type]  # mypy: a class is hashable
+        return operator.methodcaller("to_wire")
+    fields_of = _fields_of(kind)
     if fields_of is not None:
-        return _plain_list(fields_of(value))
-    if isinstance(value, enum.Enum):
-        return value.value
-    if kind is dict and all(type(key) is str for key in value):
-        return {key: _plain(each) for key, each in value.items()}
-    raise LocalError(f"this {kind.__name__} cannot travel in a message")
+        return lambda value: _plain_list(fields_of(value))
+    if issubclass(kind, enum.Enum):
+        return operator.attrgetter("value")
+    return _plain_dict if kind is dict else _refuse
+
+
+def _plain_dict(value: dict[Any, Any]) -> dict[Any, Any]:
+    if any(type(key) is not str for key in value):
+        _refuse(value)
+    return {key: _plain(each) for key, each in value.items()}
+
+
+def _refuse(value: object) -> NoReturn:
+    raise LocalError(f"this {type(value).__name__} cannot travel in a message")
 
 
 class Catalog:
@@ -335,7 +321,7 @@ class Catalog:
 
     def decode(self, data: bytes) -> Any:
         """Return the message that `data` holds, checked field by field, or raise `RemoteError`."""
-        _scan(data, self._items_max)
+        scan(data, self._items_max)
         try:
             found = cbor2.loads(data)
         except Exception as error:
@@ -362,7 +348,7 @@ def encode_value(value: Value) -> bytes:
 
 def decode_value(data: bytes) -> Value:
     """The plain value that `data` holds, or `RemoteError`."""
-    _scan(data, ITEMS_MAX)
+    scan(data, ITEMS_MAX)
     try:
         return check_value(cbor2.loads(data))
     except RemoteError:

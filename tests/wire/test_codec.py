@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from nanoboost.errors import LocalError, RemoteError
 from nanoboost.wire.codec import (
-    DEPTH_MAX,
     INT_MAX,
     INT_MIN,
     Catalog,
@@ -20,6 +19,7 @@ from nanoboost.wire.codec import (
     encode_value,
     message,
 )
+from nanoboost.wire.scan import DEPTH_MAX
 
 Name = NewType("Name", str)
 
