@@ -6,13 +6,17 @@ queued while a transaction runs go into the next one together (group commit), fo
 what costs: a few milliseconds on an SSD, up to 0.4 s on an SD card.  **An error poisons the
 store**: after a failed sync nobody knows what is on the disk, so nothing is retried.  Only a full
 disk is waited for: SQLite says so before it syncs, and rolls back, so nothing of it is left.
+
+**A value is as it was written, or the node does not start**: SQLite checks the order of its pages
+and not their bytes, so each value has a checksum beside it.
 """
 
 import sqlite3
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 from typing import Any
+from zlib import crc32
 
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.logger import Logger
@@ -21,22 +25,29 @@ from twisted.python.failure import Failure
 from nanoboost.errors import NanoBoostError, UserError
 
 APPLICATION_ID = 0x4E616E6F  # "Nano": how file(1) and we tell our databases from others
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""1: without checksums."""
 LOCK_TIMEOUT_S = 1.0
 FULL_RETRY_S = 0.5
 """How often a full disk is tried again; until then commits wait, and in the end proposals are
 refused."""
 
+Pair = tuple[bytes, bytes]
 Writes = Sequence[tuple[bytes, bytes | None]]
 
+_TABLE = "CREATE TABLE pairs (key BLOB PRIMARY KEY, value BLOB NOT NULL, sum INTEGER) WITHOUT ROWID"
+_WITH_SUMS = "ALTER TABLE pairs ADD COLUMN sum INTEGER"
 _SCHEMA = f"""
 BEGIN;
-CREATE TABLE IF NOT EXISTS pairs (key BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
+{{}};
 PRAGMA application_id = {APPLICATION_ID};
 PRAGMA user_version = {SCHEMA_VERSION};
 COMMIT;
 """
-_PUT = "INSERT INTO pairs VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
+_PUT = (
+    "INSERT INTO pairs VALUES (?, ?, ?) "
+    "ON CONFLICT (key) DO UPDATE SET value = excluded.value, sum = excluded.sum"
+)
 _DELETE = "DELETE FROM pairs WHERE key = ?"
 
 
@@ -69,7 +80,7 @@ class SqliteStore:
         self._thread = threading.Thread(target=self._write, name="store", daemon=True)
         self._thread.start()
 
-    def load(self, prefix: bytes) -> list[tuple[bytes, bytes]]:
+    def load(self, prefix: bytes) -> list[Pair]:
         """All pairs whose key starts with `prefix`, by key; waits for the commits under way."""
         with self._changed:
             self._changed.wait_for(lambda: not self._queue and not self._writing)
@@ -146,7 +157,8 @@ class SqliteStore:
         execute, execute_many = self._connection.execute, self._connection.executemany
         execute("BEGIN IMMEDIATE")
         execute_many(_DELETE, [(key,) for key, value in last.items() if value is None])
-        execute_many(_PUT, [pair for pair in last.items() if pair[1] is not None])
+        kept = [(key, value) for key, value in last.items() if value is not None]
+        execute_many(_PUT, [(key, value, checksum(key, value)) for key, value in kept])
         execute("COMMIT")
 
     # --- back in the reactor's thread ------------------------------------------------------------
@@ -175,21 +187,39 @@ class SqliteStore:
             done.callback(None)
 
 
-def read_pairs(path: str, prefix: bytes) -> list[tuple[bytes, bytes]]:
+def read_pairs(path: str, prefix: bytes) -> list[Pair]:
     """The pairs of a database that nobody uses, as `SqliteStore.load`.  Raises `UserError` as
     `SqliteStore` does."""
     with closing(_opened(path)) as connection:
         return _pairs(connection, path, prefix)
 
 
-def _pairs(connection: sqlite3.Connection, path: str, prefix: bytes) -> list[tuple[bytes, bytes]]:
+def _pairs(connection: sqlite3.Connection, path: str, prefix: bytes) -> list[Pair]:
     try:
-        return connection.execute(
-            "SELECT key, value FROM pairs WHERE key >= ? AND substr(key, 1, ?) = ? ORDER BY key",
+        rows = connection.execute(
+            "SELECT key, value, sum FROM pairs WHERE key >= ? AND substr(key, 1, ?) = ? "
+            "ORDER BY key",
             (prefix, len(prefix), prefix),
         ).fetchall()
     except sqlite3.DatabaseError as error:
         raise _damaged(path, error) from None
+    return verified(path, rows)
+
+
+def checksum(key: bytes, value: bytes) -> int:
+    """What is kept beside a value."""
+    return crc32(value, crc32(key))
+
+
+def verified(path: str, rows: Iterable[tuple[bytes, bytes, int | None]]) -> list[Pair]:
+    """Rows of (key, value, checksum, None of the first version) without their checksums.  Raises
+    `UserError` if one is wrong."""
+    pairs = []
+    for key, value, found in rows:
+        if found is not None and found != checksum(key, value):
+            raise _damaged(path, "what is read is not what was written")
+        pairs.append((key, value))
+    return pairs
 
 
 def _opened(path: str) -> sqlite3.Connection:
@@ -224,7 +254,8 @@ def _prepare(connection: sqlite3.Connection, path: str) -> None:
     is_new = not ask("SELECT count(*) FROM sqlite_master")
     if not is_new and ask("PRAGMA application_id") != APPLICATION_ID:
         raise UserError(f"{path} is no state of a node: choose another state directory")
-    if ask("PRAGMA user_version") > SCHEMA_VERSION:
+    version = ask("PRAGMA user_version")
+    if version > SCHEMA_VERSION:
         raise UserError(f"{path} was written by a newer NanoBoost: upgrade this one")
     if ask("PRAGMA journal_mode = WAL") != "wal":
         raise UserError(f"{path}: no write-ahead log possible here; is this a local disk?")
@@ -232,10 +263,11 @@ def _prepare(connection: sqlite3.Connection, path: str) -> None:
     connection.execute("PRAGMA fullfsync = 1")  # macOS: fsync alone does not reach the platter
     if not is_new and ask("PRAGMA quick_check(1)") != "ok":
         raise sqlite3.DatabaseError("quick_check found damage")
-    connection.executescript(_SCHEMA)
+    if is_new or version < SCHEMA_VERSION:
+        connection.executescript(_SCHEMA.format(_TABLE if is_new else _WITH_SUMS))
 
 
-def _damaged(path: str, error: Exception) -> UserError:
+def _damaged(path: str, error: Exception | str) -> UserError:
     return UserError(
         f"{path} is damaged ({error}): move the state directory away; this node then joins as new"
     )

@@ -63,7 +63,7 @@ def keep_disk(directory: Path, cluster: Cluster, name: NodeId) -> None:
         pairs[b"raft/log/" + index.to_bytes(8, "big")] = DURABLE.encode(entry)
     assert read_pairs(str(directory / "node.db"), b"") == []  # makes the database
     with closing(sqlite3.connect(directory / "node.db")) as connection:
-        connection.executemany("INSERT INTO pairs VALUES (?, ?)", pairs.items())
+        connection.executemany("INSERT INTO pairs (key, value) VALUES (?, ?)", pairs.items())
         connection.commit()
 
 

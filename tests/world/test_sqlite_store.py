@@ -281,6 +281,40 @@ def test_a_damaged_page_is_found_when_opening(path: str, reactor: Threads) -> No
         SqliteStore(path, reactor)
 
 
+def test_a_bit_that_has_turned_over_in_a_value_is_found_when_it_is_read(
+    path: str, reactor: Threads
+) -> None:
+    store = SqliteStore(path, reactor)
+    reactor.run_until(store.commit([(b"%04d" % n, b"value %04d" % n) for n in range(2000)]))
+    close(store, reactor)
+    data = bytearray(Path(path).read_bytes())
+    data[data.index(b"value 1234") + 3] ^= 1
+    Path(path).write_bytes(data)
+    again = SqliteStore(path, reactor)  # SQLite sees nothing wrong with it
+    try:
+        assert again.load(b"0000") == [(b"0000", b"value 0000")]
+        with pytest.raises(UserError, match=r"is damaged .*: move the state directory away"):
+            again.load(b"12")
+    finally:
+        close(again, reactor)
+
+
+def test_a_state_of_the_first_version_is_read_and_goes_on(path: str, reactor: Threads) -> None:
+    with sqlite3.connect(path) as other:
+        other.execute(
+            "CREATE TABLE pairs (key BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID"
+        )
+        other.execute("INSERT INTO pairs VALUES (?, ?)", (b"old", b"1"))
+        other.execute("PRAGMA application_id = 0x4E616E6F")
+        other.execute("PRAGMA user_version = 1")
+    other.close()
+    for value in (b"2", b"3"):  # it is made new once
+        store = SqliteStore(path, reactor)
+        reactor.run_until(store.commit([(b"new", value)]))
+        assert store.load(b"") == [(b"new", value), (b"old", b"1")]
+        close(store, reactor)
+
+
 def test_a_database_of_a_newer_version_is_refused(path: str, reactor: Threads) -> None:
     close(SqliteStore(path, reactor), reactor)
     with sqlite3.connect(path) as other:
