@@ -37,6 +37,13 @@ class Ledger:
         if (node, key) not in known:
             self._open.setdefault(task, []).append((node, key))
 
+    def join(self, task: TaskId, node: NodeId, key: AttemptKey) -> None:
+        """The result is not needed, for another has won the task that is owed: the commit for which
+        the winner waits is enough for both."""
+        waiting = self._open if task in self._open else self._covered
+        if (node, key) not in waiting[task]:
+            waiting[task].append((node, key))
+
     def note(self, task: TaskId) -> None:
         """The task is in the frontier by a result that no agent holds."""
         self._open.setdefault(task, [])

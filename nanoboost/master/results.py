@@ -205,7 +205,7 @@ class Results:
     def _needless(self, job: Job, node: NodeId, key: AttemptKey) -> None:
         """The task is won already, perhaps by this very attempt."""
         if job.ledger.is_owed(key.task):
-            job.ledger.owe(key.task, node, key)  # until the winner is committed, keep the other
+            job.ledger.join(key.task, node, key)  # until the winner is committed, keep the other
         else:
             self._acknowledge(node, key)
 
