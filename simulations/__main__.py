@@ -26,6 +26,7 @@ SCENARIOS = (
     "membership_change",
     "identity_clash",
     "slow_disk",
+    "bit_rot",
     "fsync_error",
     "full_disk",
     "snapshot_catchup",

@@ -10,9 +10,9 @@ from simulations.cli import main
 from simulations.faults import Cut, Deaf, Fault
 from simulations.jobs import film
 from simulations.kernel.prng import Stream
-from simulations.kernel.world import SECOND
+from simulations.kernel.world import MS, SECOND
 from simulations.model import Model
-from simulations.scenario import Scenario
+from simulations.scenario import Bounds, Scenario
 
 
 def faults(draw: Stream, model: Model) -> Iterator[Fault]:
@@ -31,6 +31,8 @@ SCENARIO = Scenario(
     film(36),
     faults,
     marks=("three masters", "progress during a fault"),
+    # A deaf master is heard until it steps down, after 1.25 s at most; then the election begins.
+    bounds=Bounds(election_ns=4500 * MS),
 )
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from simulations.jobs import film
 from simulations.kernel.prng import Stream
 from simulations.kernel.world import MS, SECOND
 from simulations.model import Model
-from simulations.scenario import Scenario
+from simulations.scenario import Bounds, Scenario
 
 
 def model(draw: Stream) -> Model:
@@ -40,6 +40,8 @@ SCENARIO = Scenario(
     faults,
     model,
     marks=("a node lost in the middle", "a task started again"),
+    # The first vote may be split, and each costs two syncs of such a disk.
+    bounds=Bounds(election_ns=4500 * MS),
 )
 
 if __name__ == "__main__":

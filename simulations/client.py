@@ -1,7 +1,7 @@
 """The client of a run: somebody at a terminal, with the command line's own code.
 
-**A user is patient**: a command that gave up because no node answered is typed again, with the same
-job id, so a job is never submitted twice.
+**A user is patient**: a command that gave up because no node answered, or because the NAS failed
+just then, is typed again, with the same job id, so a job is never submitted twice.
 """
 
 from collections.abc import Callable
@@ -13,6 +13,7 @@ from twisted.python.failure import Failure
 
 from nanoboost.cli.cluster import Cluster, Unreachable
 from nanoboost.cli.run import submit_and_follow
+from nanoboost.errors import UserError
 from nanoboost.ids import JobId
 from nanoboost.nas.layout import code_path, plan_path
 from nanoboost.plan import Plan, encode_plan, plan_digest
@@ -64,7 +65,7 @@ class Client:
         self.exit_status: int | None = None
         """The command's, once the job has ended for it."""
         self.gave_up = 0
-        """How often no node answered."""
+        """How often no node answered, or the master could not read the plan."""
         self._lab = lab
         self._machine = lab.machines[name]
         self.job = job
@@ -128,7 +129,7 @@ class Client:
         def ended(status: object) -> None:
             cluster.close()
             if isinstance(status, Failure):
-                if status.check(Unreachable):
+                if status.check(Unreachable) or self._is_of_the_nas(status):
                     self.gave_up += 1
                     lab.world.after(AGAIN_NS, process, self._type)
                     return
@@ -140,3 +141,9 @@ class Client:
 
         following = submit_and_follow(process.reactor, cluster, self._order, self.watcher)
         Deferred.fromCoroutine(following).addBoth(ended)
+
+    def _is_of_the_nas(self, status: Failure) -> bool:
+        """Whether the command was refused while the NAS failed: a master answers at once then."""
+        failed_at = self._lab.nas.failed_at
+        is_recent = failed_at is not None and self._lab.world.now - failed_at < AGAIN_NS
+        return is_recent and status.check(UserError) is not None

@@ -17,6 +17,7 @@ from twisted.logger import Logger, globalLogPublisher
 from twisted.python.failure import Failure
 
 from nanoboost.config import DEFAULT_PORT, NodeConfig
+from nanoboost.errors import UserError
 from nanoboost.ids import Address, JobId, NodeId
 from nanoboost.node import Node, compose
 from nanoboost.plan import Plan
@@ -143,11 +144,24 @@ class Lab(Survey):
         if not self.model.are_told:
             lan = Network(process.machine.kernel.ip, BROADCAST, is_loopback=False)
             runtime = evolve(runtime, networks=lambda: (lan,))
-        node = compose(config, runtime, lambda why: self._ended(name, why))
-        self.lives[name] = Life(process, node)
-        self.names[node.me] = name
-        node.mesh._receivers[TaskDone] = partial(self._done_heard, node.master.receive)
-        node.startService()
+        try:
+            node = compose(config, runtime, lambda why: self._ended(name, why))
+            self.lives[name] = Life(process, node)
+            self.names[node.me] = name
+            node.mesh._receivers[TaskDone] = partial(self._done_heard, node.master.receive)
+            node.startService()
+        except UserError as error:
+            self._log.warn("{why}", event="unusable", why=str(error))
+            self.world.after(0, self.world.nature, self._unusable, name, process)
+
+    def _unusable(self, name: str, process: Incarnation) -> None:
+        """The operator does what the node's last line says: the state is moved away, and the node
+        joins as new."""
+        self.lives.pop(name, None)
+        process.end(silently=False)
+        self._log.info("{node} has not come up", node=name, event="down")
+        self.replace_disk(name)
+        self.world.after(RESTART_NS, self.world.nature, self.start, name)
 
     def _done_heard(
         self, receive: Callable[[NodeId, TaskDone], None], sender: NodeId, done: TaskDone
@@ -191,13 +205,16 @@ class Lab(Survey):
     def stop(self, name: str, stopped: Callable[[], None], *, drain: bool = False) -> None:
         """SIGTERM: leave in good order, as `twistd nanoboost` does, and end."""
         life = self.lives[name]
-        self.world.after(0, life.process, self._stop, name, life, stopped, drain)
+        life.ends.append(stopped)
+        if len(life.ends) == 1:
+            self.world.after(0, life.process, self._stop, name, life, drain)
 
-    def _stop(self, name: str, life: Life, stopped: Callable[[], None], drain: bool) -> None:
+    def _stop(self, name: str, life: Life, drain: bool) -> None:
         def ended(_: object) -> None:
             self.leftovers += [f"{name}: {each}" for each in life.process.leftovers()]
             self.world.after(0, self.world.nature, self.kill, name)
-            self.world.after(0, self.world.nature, stopped)
+            for each in life.ends:
+                self.world.after(0, self.world.nature, each)
 
         stopping = Deferred.fromCoroutine(_leave_and_stop(life.node, drain))
         stopping.addErrback(lambda why: self._log.failure("a node could not stop", why))

@@ -56,6 +56,7 @@ MARKS: "dict[str, Callable[[Stage], bool]]" = {
     "a node left": _said("left"),
     "somebody was found": _said("found"),
     "a disk failed": _said("disk_failed"),
+    "a disk damaged": _said("unusable"),
     "a disk full": _said("disk_full"),
     "a machine unfit": _said("done", outcome="UNFIT"),
     "a result repeated": _said("repeated"),

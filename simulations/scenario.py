@@ -17,12 +17,14 @@ from nanoboost.errors import LocalError
 from nanoboost.ids import JobId
 from nanoboost.plan import Plan as Job
 from nanoboost.wire.records import JobEntry
+from simulations.checkers.disks import DamageIsSeen, FailedDiskEndsTheNode, StartsAreRemembered
 from simulations.checkers.frontiers import (
     AttemptsAreUnique,
     FinishedIsForEver,
     must_be_closed,
 )
 from simulations.checkers.judge import Broken, Checker, Judge
+from simulations.checkers.limits import NobodyIsBusyForNothing, NothingGrows
 from simulations.checkers.liveness import MajorityHasMaster
 from simulations.checkers.masters import (
     CutOffMasterCommitsNothing,
@@ -32,6 +34,8 @@ from simulations.checkers.masters import (
 from simulations.checkers.members import MembersAreTrue
 from simulations.checkers.outcome import NothingGoesWrongByAccident, ResultsAreRight
 from simulations.checkers.raft import RaftHolds
+from simulations.checkers.repeats import SaidTwiceCountsOnce
+from simulations.checkers.settled import CLAIMS, AllIsWell, bounds_ns
 from simulations.checkers.survivors import WorkOfSurvivorsCounts
 from simulations.checkers.tasks import (
     FailuresAreCounted,
@@ -62,12 +66,13 @@ LIMIT_S = 180
 class Bounds:
     """How soon what must come has come."""
 
-    election_ns: int = 2 * SECOND
+    election_ns: int = 3500 * MS
     """A master, while a majority of voters is in touch.  (The profile `lan` waits 1.0 to 1.6 s for
-    a silent one, and a vote may have to be repeated.)"""
+    a silent one, and as long again if the first vote is split, or refused by one that has heard the
+    old master later.)"""
     recover_ns: int = 40 * SECOND
-    """All is well, after the heal.  (In the profile `lan`, gossip speaks to one of its dead every
-    10 s; with two dead that may take three rounds.)"""
+    """The job is done, after the heal, beside what its work takes.  (All else that must be well
+    again: `simulations.checkers.settled`.)"""
 
 
 @frozen
@@ -118,17 +123,28 @@ class Stage:
         self.masters: OneMasterATerm = OneMasterATerm(self.lab.names)
         self.members = MembersAreTrue(self.lab)
         self.majority = MajorityHasMaster(self.lab, scenario.bounds.election_ns)
+        raft = RaftHolds()
+        self.busy = NobodyIsBusyForNothing(self.lab, SECOND // WATCH_NS)
+        self.limits = NothingGrows(self.lab, raft, self.members)
+        self.well = AllIsWell(self.lab, raft, self._job_is_missing)
+        job_ns = scenario.bounds.recover_ns + self._work_ns()
+        self.bounds_ns = {**bounds_ns(model.profile), "L3": job_ns}
+        """How soon after the heal what must come has come, by the code of the claim."""
         checkers: list[Checker] = [
             self.masters,
             NobodyObeysAnOldMaster(),
             self.finished,
             CutOffMasterCommitsNothing(self.lab.is_cut_off),
             AttemptsAreUnique(),
+            SaidTwiceCountsOnce(self.lab.jobs),
             InputsComeFirst(self.lab.jobs),
             FailuresAreCounted(self.lab.jobs),
             NobodyIsOverworked(lambda name: model.host(name).slots),
             WinnersArePublished(self.finished.winners),
-            RaftHolds(),
+            raft,
+            StartsAreRemembered(self.lab, self.members),
+            DamageIsSeen(self.lab),
+            FailedDiskEndsTheNode(),
             ResultsAreRight(self.lab.nas, self.lab.jobs),
             NothingGoesWrongByAccident(self.lab.records),
         ]
@@ -173,7 +189,7 @@ class Stage:
         nodes = len(self.lab.model.nodes)
         voters = VOTERS if nodes >= VOTERS else 1  # two never vote
         if not self._submitted and len(self.lab.voters) >= voters:
-            if len(self.lab.lives) >= nodes and "L2" not in self._missing():
+            if len(self.lab.lives) >= nodes and not self.well.members():
                 self._submitted = True
                 delay = self.lab.world.stream("submission").between(0, SECOND)
                 self._after(delay, self._submit)
@@ -189,7 +205,7 @@ class Stage:
             self._master_seen_at = now
         without_ns = now - self._master_seen_at
         self.longest_without_master_ns = max(self.longest_without_master_ns, without_ns)
-        wrong = self.members.look()
+        wrong = self.members.look() or self.limits.look() or self.busy.look()
         if majority := self.majority.look():
             wrong = f"L1 {majority}"
         if wrong:
@@ -223,16 +239,14 @@ class Stage:
     def _look(self) -> None:
         """See every so often how far the cluster has recovered."""
         rested = self.lab.world.now - self.rested_at
-        missing = self._missing()
-        for code in ("L1", "L2", "L3"):
+        missing = self.well.look()
+        for code in CLAIMS:
             if code not in missing:
                 self.recovered_ns.setdefault(code, rested)
-        bounds = self.scenario.bounds
-        late = rested > bounds.recover_ns
         if not missing:
             self._after(SETTLE_NS, self._end)
-        elif late and (set(missing) > {"L3"} or rested > bounds.recover_ns + self._work_ns()):
-            self.complaints += [f"{code} {text}" for code, text in missing.items()]
+        elif late := self.well.late(self.bounds_ns):
+            self.complaints += [f"{code} {missing[code]}" for code in late]
             self._end()
         else:
             self._after(LOOK_NS, self._look)
@@ -242,22 +256,11 @@ class Stage:
         model = self.lab.model
         return makespan_ns(self.scenario.job, model.slots * len(model.nodes)) * 3 // 2
 
-    def _missing(self) -> dict[str, str]:
-        """What is not yet as it should be, by the code of the claim."""
-        lives, missing = self.lab.lives, {}
-        views = {name: life.node.consensus.mastership for name, life in lives.items()}
-        believers = [name for name, view in views.items() if view.is_me]
-        if len(believers) != 1 or len({view.master for view in views.values()}) != 1:
-            missing["L1"] = f"one master that all know: {believers} believe to be it"
-        for name, life in lives.items():
-            alive = sum(member.state.is_live for member in life.node.gossip.members)
-            if alive != len(lives):
-                missing["L2"] = f"membership whole: {name} sees {alive} of {len(lives)} alive"
+    def _job_is_missing(self) -> str:
         waiting = [client for client in self.lab.clients if client.exit_status is None]
-        if waiting or not self.lab.clients:
-            share = f"{self.done_count} of {len(self.scenario.job.tasks)} tasks"
-            missing["L3"] = f"the job is done: {share} are"
-        return missing
+        if not waiting and self.lab.clients:
+            return ""
+        return f"the job is done: {self.done_count} of {len(self.scenario.job.tasks)} tasks are"
 
     def _end(self) -> None:
         self.complaints += [f"S3 left behind by {each}" for each in self.lab.leftovers]

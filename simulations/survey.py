@@ -4,10 +4,10 @@
 have done.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import product
 
-from attrs import frozen
+from attrs import field, frozen
 
 from nanoboost.ids import NodeId
 from nanoboost.node import Node
@@ -24,10 +24,12 @@ CUT_OFF_NS = 3 * SECOND
 
 @frozen(eq=False)
 class Life:
-    """A node that runs: its process and what `compose` has built."""
+    """A node that runs: its process and what `compose` has built; `ends` is called when it has
+    stopped in good order, which it does once however often it is told to."""
 
     process: Incarnation
     node: Node
+    ends: list[Callable[[], None]] = field(factory=list)
 
 
 class NoSuchMachine(KeyError):

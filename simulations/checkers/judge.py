@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Protocol
 
 from attrs import define, field, frozen
@@ -55,9 +56,10 @@ class Judge:
     violation: Violation | None = field(default=None, init=False)
 
     def watch(self, records: Records) -> None:
-        """Look at each record from now on."""
-        records.watchers.append(self._saw)
-        records.raft_watchers.append(self._saw)
+        """Look at each record from now on.  (Those of consensus are many, and for one only.)"""
+        records.watchers.append(partial(self._saw, self.checkers))
+        raft = [each for each in self.checkers if each.code == "I"]
+        records.raft_watchers.append(partial(self._saw, raft))
 
     def complain(self, code: str, claim: str, text: str) -> None:
         """Something else was found to be broken."""
@@ -65,8 +67,8 @@ class Judge:
             self.violation = Violation(code, claim, text, self._world.now)
             self._world.stop()
 
-    def _saw(self, record: Record) -> None:
-        for checker in self.checkers:
+    def _saw(self, checkers: Sequence[Checker], record: Record) -> None:
+        for checker in checkers:
             try:
                 checker.saw(record)
             except Broken as broken:

@@ -29,6 +29,10 @@ class MembersAreTrue:
     _lab: "Lab" = field()
     _quiet_since: int = field(default=0, init=False)
     _highest: dict[tuple[str, int, NodeId], Incarnation] = field(factory=dict, init=False)
+    sizes: dict[str, int] = field(factory=dict, init=False)
+    """How many records each has."""
+    generations: dict[NodeId, int] = field(factory=dict, init=False)
+    """The last start of each of which anybody has heard."""
 
     def look(self) -> str:
         """Compare all views with the truth."""
@@ -37,6 +41,7 @@ class MembersAreTrue:
     def _wrong(self) -> Iterator[str]:
         lab, now = self._lab, self._lab.world.now
         views = {name: life.node.gossip.members for name, life in lab.lives.items()}
+        self.sizes = {name: len(members) for name, members in views.items()}
         for name, life in lab.lives.items():
             for member in views[name]:
                 yield from self._backwards(name, life.process.number, member)
@@ -54,6 +59,8 @@ class MembersAreTrue:
             for other in lab.lives:
                 if other not in seen:
                     yield f"G2 {name} does not believe in {other}, in touch {span}"
+        if len({life.node.gossip.digest for life in lab.lives.values()}) > 1:
+            yield f"G4 not all see the same incarnations, in touch {span}"
 
     def _is_quiet(self) -> bool:
         """Whether all that runs is well and in touch."""
@@ -68,4 +75,7 @@ class MembersAreTrue:
         highest = self._highest.get(key)
         if highest is not None and member.incarnation < highest:
             yield f"G3 {name} takes {member.incarnation} of {member.node} after {highest}"
-        self._highest[key] = member.incarnation
+        if member.incarnation != highest:
+            self._highest[key] = member.incarnation
+            known = self.generations.get(member.node, 0)
+            self.generations[member.node] = max(known, member.incarnation.generation)

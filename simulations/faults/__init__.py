@@ -2,7 +2,7 @@
 
 from simulations.faults.base import KINDS, Fault, Plan
 from simulations.faults.clients import CancelJob, Disconnect, Submit
-from simulations.faults.disks import FailSync, FillDisk, SlowDisk, StallDisk, Wipe
+from simulations.faults.disks import FailSync, FillDisk, RotDisk, SlowDisk, StallDisk, Wipe
 from simulations.faults.knobs import Knob, knobs
 from simulations.faults.machines import (
     Clone,
@@ -49,6 +49,7 @@ __all__ = [
     "Reboot",
     "RepeatDone",
     "Restart",
+    "RotDisk",
     "SlowDisk",
     "SlowNas",
     "StaleNas",

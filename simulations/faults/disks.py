@@ -1,7 +1,7 @@
 """Faults of a node's own disk.
 
-**What a disk has announced as durable stays, unless the disk itself is gone** (`Wipe`): then the
-machine is a new one under an old name.
+**What a disk has announced as durable stays, unless the disk itself is gone** (`Wipe`) **or bad**
+(`RotDisk`): then the machine is a new one under an old name.
 """
 
 from typing import TYPE_CHECKING
@@ -94,6 +94,24 @@ class FillDisk(Fault):
             disk.is_full = False
 
         lab.lasting(f"disk of {name} is full", self.lasts, recover)
+
+
+@kind
+@frozen
+class RotDisk(Fault):
+    """A machine loses its power, and when it is back one bit on its disk has turned over: of all
+    that its node has written, the `bit`th."""
+
+    who: str
+    bit: int
+
+    def apply(self, lab: "Lab") -> None:
+        """Switch it off, turn the bit over."""
+        name = lab.find(self.who)
+        if lab.machines[name].kernel.alive:
+            lab.power_off(name)
+            lab.machines[name].disk.turn_a_bit(self.bit)
+            lab.lasting(f"a bit of {name} turns over", self.lasts, lambda: lab.power_on(name))
 
 
 @kind

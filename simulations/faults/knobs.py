@@ -38,7 +38,7 @@ SITES: dict[str, tuple[float, ...]] = {
     "nanoboost.net.link:QUEUE_FRAMES_MAX": (4, 16),
     "nanoboost.nas.service:PATHS_MAX": (1,),
     # Short writes, small windows, timers that are late.
-    "simulations.net.sockets:SEND_BYTES_MAX": (2000, 20_000),
+    "simulations.net.sockets:SEND_BYTES_MAX": (64, 2000, 20_000),
     "simulations.net.sockets:RECEIVE_BYTES_MAX": (100, 5000),
     "simulations.net.timers:LATE_NS_MAX": (200_000, 5_000_000),
 }

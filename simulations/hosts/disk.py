@@ -2,7 +2,8 @@
 
 **What a commit's Deferred has announced survives everything; of what is under way a crash keeps a
 prefix or nothing.**  Batches that wait while the disk syncs go into the next sync together, as in
-the real store.
+the real store.  A bit of what was durable may turn over: then the store must see it, by the real
+store's own checksums.
 """
 
 from collections.abc import Sequence
@@ -13,7 +14,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from nanoboost.errors import NanoBoostError
-from nanoboost.world.store import FULL_RETRY_S
+from nanoboost.world.store import FULL_RETRY_S, checksum, verified
 from simulations.kernel.journal import OnPurpose
 from simulations.kernel.prng import Stream
 from simulations.kernel.world import MS, SECOND, Owner, World
@@ -43,6 +44,10 @@ class Disk:
     model: DiskModel = field()
     draw: Stream = field()
     pairs: dict[bytes, bytes] = field(factory=dict)
+    sums: dict[bytes, int] = field(factory=dict)
+    """The checksums that the real store keeps beside the values."""
+    rotten: dict[bytes, None] = field(factory=dict)
+    """The keys whose values are not what was written."""
     worse: DiskModel | None = field(default=None)
     """How long a sync takes for now."""
     stalls_until: int = field(default=0)
@@ -59,14 +64,26 @@ class Disk:
     def put(self, writes: Writes) -> None:
         """From here on it is durable."""
         for key, value in writes:
+            self.rotten.pop(key, None)
             if value is None:
                 self.pairs.pop(key, None)
             else:
-                self.pairs[key] = value
+                self.pairs[key], self.sums[key] = value, checksum(key, value)
 
     def wipe(self) -> None:
         """A new disk."""
         self.pairs.clear()
+        self.rotten.clear()
+
+    def turn_a_bit(self, number: int) -> None:
+        """One of all its bits is another from now on; the file system notices nothing."""
+        keys = sorted(key for key, value in self.pairs.items() if value)
+        if keys:
+            number, place = divmod(number, len(keys))
+            data = bytearray(self.pairs[keys[place]])
+            data[number // 8 % len(data)] ^= 1 << number % 8
+            self.pairs[keys[place]] = bytes(data)
+            self.rotten[keys[place]] = None
 
     def sync_ns(self, now: int) -> int:
         """How long the next sync takes."""
@@ -96,8 +113,11 @@ class SimStore:
         self._is_full_told = False
 
     def load(self, prefix: bytes) -> list[tuple[bytes, bytes]]:
-        """All pairs whose key starts with `prefix`, by key, those under way included."""
-        seen = dict(self._disk.pairs)
+        """All pairs whose key starts with `prefix`, by key, those under way included.  Raises
+        `UserError` if one is not what was written."""
+        pairs, sums = self._disk.pairs, self._disk.sums
+        rows = [(key, pairs[key], sums.get(key)) for key in pairs if key.startswith(prefix)]
+        seen = dict(verified(f"/{self._owner.name}/node.db", rows))
         for writes, _ in (*self._syncing, *self._queue):
             for key, value in writes:
                 if value is None:

@@ -73,7 +73,7 @@ class Incarnation:
         return [
             *(f"timer {timer}" for timer in self.reactor.getDelayedCalls()),
             *(f"socket at {each.local}" for each in sockets if each.holder is self.reactor),
-            *(f"child {child.name}" for child in self.children.values()),
+            *(f"child {child.name}" for child in self.children.values() if not child.is_doomed),
         ]
 
     def pause(self) -> None:

@@ -80,7 +80,8 @@ class World:
 
     def at(self, when: int, owner: Owner, call: Callable[..., object], *arguments: Any) -> Event:
         """Let `call(*arguments)` happen at `when`, unless `owner` is dead by then."""
-        when = max(when, self.now)
+        if when < self.now:
+            when = self.now
         event = Event(when, owner, call, arguments)
         self._order += 1
         heapq.heappush(self._heap, (when, self._order, event))
@@ -106,9 +107,9 @@ class World:
     def run(self, until: int) -> None:
         """Let everything happen up to and including `until`, or up to `stop`."""
         at_this_instant = 0
-        heap, note = self._heap, self.trace.note
+        heap, note, pop = self._heap, self.trace.note, heapq.heappop
         while heap and not self.stopped and heap[0][0] <= until:
-            when, order, event = heapq.heappop(heap)
+            when, order, event = pop(heap)
             call, owner = event.call, event.owner
             if call is None or not owner.alive:
                 if call is not None and owner.parked is not None:
@@ -119,7 +120,8 @@ class World:
                 raise Zeno(f"{owner.name} is busy without end at {self.now} ns: {call}")
             self.now = when
             self.events += 1
-            note(f"{when} {order} {owner.name} {_label(call)}")
+            label = getattr(call, "__qualname__", None) or type(call).__name__
+            note(f"{when} {order} {owner.name} {label}")
             event.call = None  # it has happened: cancelling it now is too late
             self.current = owner
             try:
@@ -128,7 +130,3 @@ class World:
                 self.current = self.nature
         if not self.stopped:
             self.now = max(self.now, until)
-
-
-def _label(call: Callable[..., object]) -> str:
-    return str(getattr(call, "__qualname__", type(call).__name__))

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from itertools import product
 from typing import Any
 
-from attrs import frozen
+from attrs import define, field, frozen
 
 from simulations.kernel.prng import Stream
 from simulations.kernel.world import MS, SECOND, US, Event, World
@@ -76,6 +76,61 @@ class Kernel:
         return self._next_port
 
 
+@define(eq=False)
+class Way:
+    """One direction between two machines, and what is wrong with it now."""
+
+    network: "Network" = field()
+    source: Kernel = field()
+    target: Kernel = field()
+    draw: Stream = field()
+    """Its random numbers."""
+    cuts: int = field(default=0)
+    """So many cuts go through it; a packet is lost if there is one."""
+    clogged_until: int = field(default=0)
+    """Before then nothing arrives."""
+    worse: list[Wire] = field(factory=list)
+    """What it is like instead of the usual wire; the last counts."""
+    _free_at: int = field(default=0)
+
+    @property
+    def wire(self) -> Wire:
+        """How good it is now."""
+        return self.worse[-1] if self.worse else self.network.wire
+
+    @property
+    def is_usual(self) -> bool:
+        """Whether nothing is wrong with it."""
+        is_clogged = self.clogged_until > self.network.world.now
+        return not self.cuts and self.wire is self.network.wire and not is_clogged
+
+    def delay(self) -> int:
+        """How long the next packet takes, if it is small."""
+        if self.source is self.target:
+            return LOOPBACK_NS
+        wire = self.wire
+        return self.draw.tailed(wire.least_ns, wire.jitter_ns)
+
+    def room_at(self, size: int) -> int:
+        """When so many bytes have gone through, if they are the next to go; and they are."""
+        wire = self.wire
+        if not wire.bytes_per_s:
+            return 0
+        begins = max(self.network.world.now, self._free_at)
+        self._free_at = begins + size * SECOND // wire.bytes_per_s
+        return self._free_at
+
+    @property
+    def is_overfull(self) -> bool:
+        """Whether a datagram would have to wait too long."""
+        waits_until = self._free_at if self.wire.bytes_per_s else 0
+        return waits_until > self.network.world.now + QUEUE_NS
+
+    def drain(self) -> None:
+        """Nothing waits any more."""
+        self._free_at = 0
+
+
 class Network:
     """All machines and all wires between them."""
 
@@ -83,11 +138,7 @@ class Network:
         self.world = world
         self.wire = wire
         self.kernels: dict[str, Kernel] = {}
-        self._cut: dict[tuple[str, str], int] = {}
-        self._wires: dict[tuple[str, str], list[Wire]] = {}
-        self._clogged: dict[tuple[str, str], int] = {}
-        self._free_at: dict[tuple[str, str], int] = {}
-        self._streams: dict[tuple[str, str], Stream] = {}
+        self._ways: dict[tuple[str, str], Way] = {}
         self.lost_datagrams = 0
         self.changed_at = 0
         """When something was cut or healed last."""
@@ -97,6 +148,14 @@ class Network:
         kernel = Kernel(self, name, f"10.0.0.{len(self.kernels) + 1}")
         self.kernels[kernel.ip] = kernel
         return kernel
+
+    def way(self, source: Kernel, target: Kernel) -> Way:
+        """The direction from one to the other."""
+        key = (source.ip, target.ip)
+        if key not in self._ways:
+            draw = self.world.stream(f"link/{source.name}>{target.name}")
+            self._ways[key] = Way(self, source, target, draw)
+        return self._ways[key]
 
     # --- cuts ------------------------------------------------------------------------------------
 
@@ -117,77 +176,41 @@ class Network:
     ) -> None:
         self.changed_at = self.world.now
         for one, other in product(list(left), list(right)):
-            self._cut[one.ip, other.ip] = self._cut.get((one.ip, other.ip), 0) + step
-            if not one_way:
-                self._cut[other.ip, one.ip] = self._cut.get((other.ip, one.ip), 0) + step
+            if one is not other:
+                self.way(one, other).cuts += step
+                if not one_way:
+                    self.way(other, one).cuts += step
 
     def is_cut(self, source: Kernel, target: Kernel) -> bool:
         """Whether a packet from `source` to `target` is lost now."""
-        return source is not target and self._cut.get((source.ip, target.ip), 0) > 0
+        return self.way(source, target).cuts > 0
 
     # --- bad wires -------------------------------------------------------------------------------
 
     def replace(self, ways: Iterable[tuple[Kernel, Kernel]], wire: Wire) -> Callable[[], None]:
         """These directions are like `wire` from now on, until what is returned is called."""
-        keys = [(one.ip, other.ip) for one, other in ways if one is not other]
-        for key in keys:
-            self._wires.setdefault(key, []).append(wire)
+        replaced = [self.way(one, other) for one, other in ways if one is not other]
+        for way in replaced:
+            way.worse.append(wire)
 
         def undo() -> None:
-            for key in keys:
-                self._wires[key].remove(wire)
-                self._free_at.pop(key, None)
+            for way in replaced:
+                way.worse.remove(wire)
+                way.drain()
 
         return undo
 
     def clog(self, ways: Iterable[tuple[Kernel, Kernel]], until: int) -> None:
         """Nothing arrives in these directions before `until`; then all of it does."""
         for one, other in ways:
-            key = (one.ip, other.ip)
-            self._clogged[key] = max(until, self._clogged.get(key, 0))
-
-    def clogged_until(self, source: Kernel, target: Kernel) -> int:
-        """Before when nothing arrives."""
-        return self._clogged.get((source.ip, target.ip), 0) if self._clogged else 0
-
-    def wire_between(self, source: Kernel, target: Kernel) -> Wire:
-        """How good this direction is now."""
-        worse = self._wires.get((source.ip, target.ip)) if self._wires else None
-        return worse[-1] if worse else self.wire
+            way = self.way(one, other)
+            way.clogged_until = max(until, way.clogged_until)
 
     def is_usual(self, source: Kernel, target: Kernel) -> bool:
         """Whether nothing is wrong with this direction."""
-        return (
-            not self.is_cut(source, target)
-            and self.wire_between(source, target) is self.wire
-            and self.clogged_until(source, target) <= self.world.now
-        )
+        return self.way(source, target).is_usual
 
     # --- packets ---------------------------------------------------------------------------------
-
-    def stream(self, source: Kernel, target: Kernel) -> Stream:
-        """The random numbers of one direction of one wire."""
-        key = (source.ip, target.ip)
-        if key not in self._streams:
-            self._streams[key] = self.world.stream(f"link/{source.name}>{target.name}")
-        return self._streams[key]
-
-    def delay(self, source: Kernel, target: Kernel) -> int:
-        """How long the next packet takes, if it is small."""
-        if source is target:
-            return LOOPBACK_NS
-        wire = self.wire_between(source, target)
-        return self.stream(source, target).tailed(wire.least_ns, wire.jitter_ns)
-
-    def room_at(self, source: Kernel, target: Kernel, size: int) -> int:
-        """When so many bytes have gone through, if they are the next to go; and they are."""
-        wire = self.wire_between(source, target)
-        if not wire.bytes_per_s:
-            return 0
-        key = (source.ip, target.ip)
-        begins = max(self.world.now, self._free_at.get(key, 0))
-        self._free_at[key] = begins + size * SECOND // wire.bytes_per_s
-        return self._free_at[key]
 
     def find(self, source: Kernel, host: str) -> Kernel | None:
         """The machine that `source` reaches under an address."""
@@ -205,44 +228,35 @@ class Network:
             self._send(source, found, (sender, port), where[1], data)
 
     def _send(self, source: Kernel, target: Kernel, sender: Where, port: int, data: bytes) -> None:
-        copies = 1
+        way, copies = self.way(source, target), 1
         if source is not target:
-            draw, wire = self.stream(source, target), self.wire_between(source, target)
-            waits_until = self._free_at.get((source.ip, target.ip), 0) if wire.bytes_per_s else 0
-            if (
-                self.is_cut(source, target)
-                or draw.chance(wire.loss_permille)
-                or waits_until > self.world.now + QUEUE_NS
-            ):
+            wire = way.wire
+            if way.cuts or way.draw.chance(wire.loss_permille) or way.is_overfull:
                 self.lost_datagrams += 1
                 return
-            copies += draw.chance(wire.twice_permille)
+            copies += way.draw.chance(wire.twice_permille)
         for _ in range(copies):
-            room_at = self.room_at(source, target, len(data))
+            room_at = way.room_at(len(data))
             self.world.at(
-                max(self.world.now, room_at) + self.delay(source, target),
+                max(self.world.now, room_at) + way.delay(),
                 self.world.nature,
                 self._deliver,
-                source,
-                target,
+                way,
                 sender,
                 port,
                 data,
                 self.world.now,
             )
 
-    def _deliver(
-        self, source: Kernel, target: Kernel, sender: Where, port: int, data: bytes, sent: int
-    ) -> None:
-        if self.is_cut(source, target) or not target.alive:
+    def _deliver(self, way: Way, sender: Where, port: int, data: bytes, sent: int) -> None:
+        if way.cuts or not way.target.alive:
             self.lost_datagrams += 1
             return
-        clogged_until = self.clogged_until(source, target)
-        if clogged_until > self.world.now:
-            arguments = source, target, sender, port, data, sent
-            self.world.at(clogged_until, self.world.nature, self._deliver, *arguments)
+        if way.clogged_until > self.world.now:
+            arguments = way, sender, port, data, sent
+            self.world.at(way.clogged_until, self.world.nature, self._deliver, *arguments)
             return
-        self.world.trace.packet(f"udp {source.name}>{target.name} sent {sent}", data)
-        socket = target.datagram_ports.get(port)
+        self.world.trace.packet(f"udp {way.source.name}>{way.target.name} sent {sent}", data)
+        socket = way.target.datagram_ports.get(port)
         if socket is not None:
             socket.arrived(data, sender)

@@ -114,6 +114,8 @@ class SimReactor(_PollLikeMixin, _DisconnectSelectableMixin):
         self._writes: dict[int, Any] = {}
         self._ready: dict[int, None] = {}
         self._turn_is_due = False
+        self.turns = 0
+        """How often anything has happened here: turns of the loop, and calls for later."""
         self._triggers: dict[tuple[str, str], list[Callable[[], object]]] = {}
 
     # --- time ------------------------------------------------------------------------------------
@@ -123,6 +125,7 @@ class SimReactor(_PollLikeMixin, _DisconnectSelectableMixin):
     ) -> Timer:
         """Call it `delay` seconds from now."""
         assert delay >= 0, f"{delay} is not greater than or equal to 0 seconds"
+        self.turns += 1
         call = as_call(callable, *args, **kw)
         timer = Timer(self._world, self._owner, delay, call, self._timer_gone, self._truly)
         self._timers[timer] = None
@@ -244,11 +247,12 @@ class SimReactor(_PollLikeMixin, _DisconnectSelectableMixin):
         self._ready[fd] = None
         if not self._turn_is_due:
             self._turn_is_due = True
-            self._world.after(US, self._owner, self._turn)
+            self._world.at(self._world.now + US, self._owner, self._turn)
 
     def _turn(self) -> None:
         """One turn of the loop: whatever is ready is called once, in the order in which it woke."""
         self._turn_is_due = False
+        self.turns += 1
         ready, self._ready = self._ready, {}
         for fd in ready:
             events = self._events(fd)
@@ -260,11 +264,12 @@ class SimReactor(_PollLikeMixin, _DisconnectSelectableMixin):
 
     def _events(self, fd: int) -> int:
         socket = self.kernel.sockets.get(fd)
-        if socket is None or (fd not in self._reads and fd not in self._writes):
+        reads, writes = fd in self._reads, fd in self._writes
+        if socket is None or not (reads or writes):
             return 0
         return (
-            (_IN if fd in self._reads and socket.is_readable else 0)
-            | (_OUT if fd in self._writes and socket.is_writable else 0)
+            (_IN if reads and socket.is_readable else 0)
+            | (_OUT if writes and socket.is_writable else 0)
             | (_HUNG_UP if socket.is_hung_up else 0)
         )
 

@@ -5,6 +5,7 @@ answers those are is held against real sockets by the parity test.
 """
 
 import errno
+import functools
 import os
 import socket
 from collections import deque
@@ -28,8 +29,11 @@ DATAGRAM_BYTES_MAX = 65507
 DATAGRAMS_MAX = 1024
 
 
+_text = functools.cache(os.strerror)
+
+
 def _error(number: int) -> OSError:
-    return OSError(number, os.strerror(number))  # becomes BlockingIOError and so on by its number
+    return OSError(number, _text(number))  # becomes BlockingIOError and so on by its number
 
 
 class Holder(Protocol):
@@ -192,7 +196,7 @@ class StreamSocket(_Socket):
         """Whether `send` would have an answer."""
         if self._reset or self._error or (self._fin_sent and self._connected):
             return True
-        return self._connected and self._free_bytes > 0
+        return self._connected and self.out is not None and self.out.queued_bytes < SEND_BYTES_MAX
 
     @property
     def is_hung_up(self) -> bool:
@@ -284,8 +288,9 @@ class StreamSocket(_Socket):
     # --- what the pipes say ----------------------------------------------------------------------
 
     def sent_some(self) -> None:
-        """Bytes of ours have left: there may be room again."""
-        if self._wants_room and self._connected:
+        """A segment of ours has left.  Some have no bytes and make no room: who waits for room
+        waits on."""
+        if self._wants_room and self.is_writable:
             self._wants_room = False
             self._wake()
 

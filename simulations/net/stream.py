@@ -50,8 +50,9 @@ class Pipe:
         self.to = at
         self.port = port
         self.queued_bytes = 0
-        self._network = source.kernel.network
-        self._world = self._network.world
+        self._world = source.kernel.network.world
+        self._way = source.kernel.network.way(source.kernel, at)
+        self._back = source.kernel.network.way(at, source.kernel)
         self._segments: deque[Segment] = deque()
         self._timer: Event | None = None
         self._rto = SYN_RTO_NS if target is None else RTO_NS
@@ -63,11 +64,12 @@ class Pipe:
 
     def send(self, kind: str, data: bytes = b"") -> None:
         """One more segment, behind all others."""
+        now = self._world.now
         for piece in self._pieces(data) if data else (b"",):
-            due = self._world.now + self._network.delay(self.source.kernel, self.to)
+            due = now + self._way.delay()
             if self._segments:
                 due = max(due, self._segments[-1].due)
-            self._segments.append(Segment(kind, piece, due, self._world.now))
+            self._segments.append(Segment(kind, piece, due, now))
         self.queued_bytes += len(data)
         self._arm()
 
@@ -86,8 +88,7 @@ class Pipe:
             self._timer = None
 
     def _pieces(self, data: bytes) -> list[bytes]:
-        draw = self._network.stream(self.source.kernel, self.to)
-        wire = self._network.wire_between(self.source.kernel, self.to)
+        draw, wire = self._way.draw, self._way.wire
         pieces = []
         for start in range(0, len(data), wire.segment_bytes):
             piece = data[start : start + wire.segment_bytes]
@@ -110,14 +111,14 @@ class Pipe:
         if self._timer is None and self._segments and not self._stalled:
             first = self._segments[0]
             size = len(first.data) + HEADER_BYTES
-            due = max(first.due, self._network.room_at(self.source.kernel, self.to, size))
+            due = max(first.due, self._way.room_at(size))
             self._timer = self._world.at(due, self._world.nature, self._arrive)
 
     def _arrive(self) -> None:
         """The first segment is due."""
         self._timer = None
-        clogged_until = self._network.clogged_until(self.source.kernel, self.to)
-        if clogged_until > self._world.now:
+        if self._way.clogged_until > self._world.now:
+            clogged_until = self._way.clogged_until
             self._timer = self._world.at(clogged_until, self._world.nature, self._arrive)
             return
         if self._is_lost():
@@ -141,19 +142,16 @@ class Pipe:
         self._arm()
 
     def _is_lost(self) -> bool:
-        back_is_cut = self._network.is_cut(self.to, self.source.kernel)
-        if back_is_cut and self._unacknowledged >= UNACKNOWLEDGED_BYTES_MAX:
+        if self._back.cuts and self._unacknowledged >= UNACKNOWLEDGED_BYTES_MAX:
             return True  # nothing new may be sent before the old is acknowledged
-        if self._network.is_cut(self.source.kernel, self.to) or not self.to.alive:
+        if self._way.cuts or not self.to.alive:
             return True
-        wire = self._network.wire_between(self.source.kernel, self.to)
-        if not wire.loss_permille:
-            return False
-        draw = self._network.stream(self.source.kernel, self.to)
-        return self.source.kernel is not self.to and draw.chance(wire.loss_permille)
+        loss_permille = self._way.wire.loss_permille
+        is_loopback = self.source.kernel is self.to
+        return loss_permille > 0 and not is_loopback and self._way.draw.chance(loss_permille)
 
     def _acknowledge(self, size: int) -> None:
-        if self._network.is_cut(self.to, self.source.kernel):
+        if self._back.cuts:
             self._unacknowledged += size
         else:
             self._unacknowledged = 0
@@ -178,10 +176,10 @@ class Pipe:
     def _refuse(self, socket: "StreamSocket", why: str) -> None:
         """Answer with a reset, which may be lost."""
         self.give_up()
-        delay = self._network.delay(self.to, socket.kernel)
-        self._world.after(max(delay, US), self._world.nature, self._refused, socket, why)
+        delay = max(self._back.delay(), US)
+        self._world.after(delay, self._world.nature, self._refused, socket, why)
 
     def _refused(self, socket: "StreamSocket", why: str) -> None:
-        if not self._network.is_cut(self.to, socket.kernel) and socket.kernel.alive:
+        if not self._back.cuts and socket.kernel.alive:
             self._world.trace.note(f"tcp {self.to.name}>{socket.kernel.name} reset: {why}")
             socket.arrived(RESET, b"")

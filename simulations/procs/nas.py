@@ -30,6 +30,8 @@ class SimNas:
         self.files: dict[str, bytes] = {}
         self.born: dict[str, tuple[str, int]] = {}
         """By whom and when each file was made."""
+        self.failed_at: int | None = None
+        """When a call failed last that was made to fail."""
         self._mounts: dict[str, Mount] = {}
         self._plans: dict[str, Plan] = {}
 
@@ -89,6 +91,7 @@ class Mount:
     def check(self) -> None:
         """Raise `NasError` if nothing can be done here."""
         if self.error:
+            self.nas.failed_at = self.nas.world.now
             raise NasError(self.error)
 
     def read(self, path: str) -> bytes:

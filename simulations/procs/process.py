@@ -54,6 +54,8 @@ class Process:
         self.parked: list[Event] | None = None
         self.stuck_until = 0
         """It is in a call of the NAS that does not come back: nothing can end it before."""
+        self.is_doomed = False
+        """It has been sent SIGKILL, and ends when that call comes back."""
         self.pid = pid
         self.arguments = tuple(arguments)
         self.machine = parent.machine
@@ -97,6 +99,7 @@ class Process:
 
     def killed(self) -> None:
         """Somebody has sent SIGKILL."""
+        self.is_doomed = True
         if self.stuck_until > self.world.now:
             self.world.at(self.stuck_until, self.world.nature, self.killed)
             return

@@ -5,11 +5,10 @@
 
 from collections import Counter
 
+from simulations.checkers.settled import CLAIMS
 from simulations.kernel.world import SECOND
 from simulations.scenario import Scenario
 from simulations.sweep import Verdict
-
-CLAIMS = {"L1": "one master", "L2": "membership whole", "L3": "job done"}
 
 
 class Swept:

@@ -1,12 +1,12 @@
 """A run, and a sweep of runs, as text for a terminal."""
 
+from simulations.checkers.settled import CLAIMS
 from simulations.kernel.journal import Record
 from simulations.kernel.world import SECOND
 from simulations.report.lanes import lanes
 from simulations.scenario import Result
 
 MAIN_EVENTS = ("mastership", "voters", "submitted", "job", "down", "ended_itself", "listening")
-LIVENESS = {"L1": "one master that all know", "L2": "membership whole", "L3": "job done"}
 
 
 def told(result: Result) -> list[str]:
@@ -89,12 +89,12 @@ def _verdict(result: Result) -> list[str]:
     )
     bounds = stage.scenario.bounds
     liveness = [
-        f"{LIVENESS[code]} {ns / SECOND:.1f} s after the heal"
+        f"{CLAIMS[code]} {ns / SECOND:.1f} s (≤ {stage.bounds_ns[code] / SECOND:.0f} s)"
         for code, ns in stage.recovered_ns.items()
     ]
     lines.append(
-        f"  liveness {' · '.join(liveness) or 'nothing was well again'} "
-        f"(≤ {bounds.recover_ns / SECOND:g} s); a majority in touch without a master: at most "
+        f"  liveness after the heal: {' · '.join(liveness) or 'nothing was well again'}; "
+        f"a majority in touch without a master: at most "
         f"{stage.majority.longest_ns / SECOND:.1f} s (≤ {bounds.election_ns / SECOND:g} s)"
     )
     if stage.happened:

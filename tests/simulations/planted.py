@@ -17,14 +17,16 @@ from typing import Any
 from unittest.mock import patch
 
 from attrs import evolve, frozen
+from twisted.application.service import Service
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import LoopingCall
 from twisted.logger import globalLogBeginner
 
-from nanoboost.agent.runner import Runner
+from nanoboost.agent import runner
+from nanoboost.agent.runner import Runner, _Held
 from nanoboost.consensus import quorum
 from nanoboost.consensus.durability import Durability
-from nanoboost.consensus.effects import Persist, ReadReady
+from nanoboost.consensus.effects import Persist, Persisted, ReadReady
 from nanoboost.consensus.election import Election
 from nanoboost.consensus.messages import Vote
 from nanoboost.consensus.reading import Reading
@@ -33,6 +35,9 @@ from nanoboost.consensus.service import Consensus
 from nanoboost.consensus.snapshotting import Snapshotting
 from nanoboost.consensus.state import Role, State
 from nanoboost.frontier import Frontier
+from nanoboost.gossip import view
+from nanoboost.gossip.members import Incarnation, Verdict, decide
+from nanoboost.gossip.members import State as Believed
 from nanoboost.gossip.service import Gossip
 from nanoboost.gossip.view import View
 from nanoboost.ids import NodeId, TaskId
@@ -42,12 +47,14 @@ from nanoboost.master.jobs import Job
 from nanoboost.master.reign import Reign
 from nanoboost.master.scheduler import Scheduler
 from nanoboost.master.takeover import Takeover
+from nanoboost.net import link
 from nanoboost.net.link import Link
 from nanoboost.net.pump import Pump
 from nanoboost.net.session import PULSE_S, Session
 from nanoboost.wire.messages import JobState, Parent
 from simulations.checkers.ghosts import do_intersect
 from simulations.cli import main as play
+from simulations.hosts import disk
 from simulations.hosts.disk import SimStore
 from simulations.scenario import Scenario
 from simulations.sweep import HASH_SEEDS, judged, traces_elsewhere
@@ -204,7 +211,7 @@ def _() -> Patches:
     do_intersect.cache_clear()
 
 
-@planted("consensus", "a leader does not ask whether a quorum hears it", "asymmetric", "L1", 0, 5)
+@planted("consensus", "a leader does not ask whether a quorum hears it", "asymmetric", "L1", 2, 5)
 def _() -> Patches:
     def heard(self: Any, now: float) -> set[NodeId]:
         return {self.me, *self.progress}
@@ -425,7 +432,7 @@ def _() -> Patches:
 # --- the agent -----------------------------------------------------------------------------------
 
 
-@planted("agent", "any master is obeyed, an old one too", "monkey", "M2", 2, 20)
+@planted("agent", "any master is obeyed, an old one too", "monkey", "M2", 11, 20)
 def _() -> Patches:
     def obeys(self: Runner, now: float, sender: NodeId, message: Any) -> bool:
         if message.term != self._term or sender != self._master:
@@ -446,6 +453,84 @@ def _() -> Patches:
         del self._held[key]
 
     with patch.object(Runner, "_tell", forget):
+        yield
+
+
+# --- what came later ------------------------------------------------------------------------------
+
+
+@planted("master", "the end of an attempt counts each time it is told", "monkey", "T7", 8, 20)
+def _() -> Patches:
+    with patch.object(Job, "has_ended", lambda self, key: False):
+        yield
+
+
+@planted("consensus", "a write that failed is not noticed", "fsync_error", "D4", 0, 5)
+def _() -> Patches:
+    def persist(self: Consensus, effect: Persist) -> None:
+        commit = self._store.commit(effect)
+        commit.addCallbacks(lambda _: self._feed(Persisted(effect.token)), lambda _: None)
+
+    with patch.object(Consensus, "_persist", persist):
+        yield
+
+
+@planted("gossip", "a start is spoken of before it is durable", "failover", "D1", 0, 5)
+def _() -> Patches:
+    def start(self: Gossip) -> None:
+        Service.startService(self)
+        self._begin(None)
+
+    with patch.object(Gossip, "startService", start):
+        yield
+
+
+@planted("gossip", "a newer incarnation of the living is no news", "partition", "G4", 0, 5)
+def _() -> Patches:
+    def dull(known: Any, kind: Believed, claim: Incarnation) -> Verdict:
+        if known is not None and kind is known[0] is Believed.ALIVE:
+            if claim.generation == known[1].generation:
+                return Verdict.DROP
+        return decide(known, kind, claim)
+
+    with patch.object(view, "decide", dull):
+        yield
+
+
+@planted("net", "what waits for a peer is not counted", "partition", "D3", 1, 5)
+def _() -> Patches:
+    send_frame = Link.send_frame
+
+    def keep(self: Link, frame: bytes) -> None:
+        with patch.object(link, "QUEUE_FRAMES_MAX", 1 << 20):
+            send_frame(self, frame)
+
+    with patch.object(link, "QUEUE_FRAMES_MAX", 16), patch.object(Link, "send_frame", keep):
+        yield
+
+
+@planted("agent", "who can keep no more results does not say so", "identity_clash", "S2", 0, 5)
+def _() -> Patches:
+    def hold(self: Runner, now: float, done: Any) -> None:
+        self._held[done.key] = _Held(done, now)
+        self._tell(now, done.key)
+
+    with patch.object(runner, "HELD_MAX", 1), patch.object(Runner, "_hold", hold):
+        yield
+
+
+@planted("consensus", "nobody is given a snapshot", "snapshot_catchup", "L4", 0, 5)
+def _() -> Patches:
+    with patch.object(Snapshotting, "begin", lambda self, now, node, progress: None):
+        yield
+
+
+@planted("disk", "what is read is not held against its checksum", "bit_rot", "D2 I S1", 0, 5)
+def _() -> Patches:
+    def taken(path: str, rows: Any) -> Any:
+        return [(key, value) for key, value, _ in rows]
+
+    with patch.object(disk, "verified", taken):
         yield
 
 

@@ -4,11 +4,13 @@ import hashlib
 from collections.abc import Callable
 
 import pytest
+from attrs import evolve
 
 from nanoboost.frontier import Frontier
 from nanoboost.ids import Attempt, JobId, NodeId, TaskId
 from nanoboost.wire.messages import JobState
 from nanoboost.wire.records import JobEntry, JobSubmitted
+from simulations.checkers.disks import FailedDiskEndsTheNode
 from simulations.checkers.frontiers import AttemptsAreUnique, FinishedIsForEver
 from simulations.checkers.judge import Broken, Checker
 from simulations.checkers.masters import (
@@ -16,6 +18,7 @@ from simulations.checkers.masters import (
     NobodyObeysAnOldMaster,
     OneMasterATerm,
 )
+from simulations.checkers.repeats import SaidTwiceCountsOnce
 from simulations.checkers.tasks import (
     FailuresAreCounted,
     InputsComeFirst,
@@ -24,6 +27,7 @@ from simulations.checkers.tasks import (
 )
 from simulations.jobs import film
 from simulations.kernel.journal import Record
+from simulations.kernel.world import MS
 
 IDS = {NodeId("a"): "one", NodeId("b"): "other"}
 
@@ -84,6 +88,26 @@ def winners() -> Checker:
     return WinnersArePublished({("j", 3): "2.1"})
 
 
+def twice() -> Checker:
+    return SaidTwiceCountsOnce(JOBS)
+
+
+def done(node: str, attempt: str, outcome: str = "DONE") -> Record:
+    return said(node, "done", job="j", task=3, attempt=attempt, outcome=outcome)
+
+
+def later(record: Record, ms: int) -> Record:
+    return evolve(record, at=ms * MS)
+
+
+def down(name: str) -> Record:
+    return Record(0, "world", "down", {"node": name})
+
+
+FAILED = said("one", "disk_failed", why="input/output error")
+WON = [master("one", 1), execute(1), done("one", "1.1")]
+THRICE = [execute(1, 1), execute(1, 2), execute(1, 3)]
+
 ALLOWED: list[tuple[Callable[[], Checker], list[Record]]] = [
     (lambda: OneMasterATerm(IDS), [master("one", 1), master("other", 2), master("one", 1)]),
     (NobodyObeysAnOldMaster, [started("one", "2.1"), started("other", "1.9")]),
@@ -98,6 +122,14 @@ ALLOWED: list[tuple[Callable[[], Checker], list[Record]]] = [
         [starts("one", 0), ended("one", 0, "DONE"), starts("one", 1)],
     ),
     (winners, [published("2.1"), job("done"), job("done")]),
+    (twice, [*WON, finished("one", "1.1")]),
+    (twice, [*WON, master("other", 2), done("other", "1.1"), finished("other", "1.1")]),
+    (twice, [*WON[:2], done("one", "1.1", "CRASHED"), execute(1, 2), done("one", "1.2")]),
+    (twice, [master("one", 1), *THRICE, job("failed")]),
+    (
+        FailedDiskEndsTheNode,
+        [FAILED, down("one"), later(said("one", "listening"), 2000)],
+    ),
 ]
 FORBIDDEN: list[tuple[Callable[[], Checker], list[Record]]] = [
     (lambda: OneMasterATerm(IDS), [master("one", 1), master("other", 1)]),
@@ -114,6 +146,17 @@ FORBIDDEN: list[tuple[Callable[[], Checker], list[Record]]] = [
     (winners, [published("1.9")]),
     (winners, [job("cancelled"), published("2.1")]),
     (winners, [job("cancelled"), job("done")]),
+    (twice, [*WON, done("one", "1.1")]),
+    (twice, [*WON, done("one", "1.2")]),
+    (twice, [*WON, execute(1, 2)]),
+    (twice, [*WON, finished("one", "1.1"), finished("one", "1.1")]),
+    (twice, [*WON, finished("one", "1.1"), master("other", 2), done("other", "1.1")]),
+    (twice, [*WON[:2], done("one", "1.1", "FAILED"), done("one", "1.1", "FAILED")]),
+    (twice, [master("one", 1), *THRICE[:2], job("failed")]),
+    (
+        FailedDiskEndsTheNode,
+        [FAILED, down("other"), later(said("other", "listening"), 2000)],
+    ),
 ]
 
 

@@ -6,6 +6,7 @@ import pytest
 from twisted.internet.protocol import ProcessProtocol
 from twisted.python.failure import Failure
 
+from nanoboost.errors import UserError
 from simulations.hosts.machine import Incarnation, Machine
 from simulations.kernel.world import MS, SECOND, World
 from simulations.net.network import Network, Wire
@@ -68,6 +69,18 @@ def test_some_crash_loses_something() -> None:
         life.end(silently=True)
         lost += not machine.disk.pairs
     assert 0 < lost < 20
+
+
+@pytest.mark.parametrize("bit", [0, 7, 8, 12345])
+def test_a_bit_that_turned_over_is_seen_until_the_value_is_written_anew(bit: int) -> None:
+    machine = a_machine(1)
+    machine.disk.put([(b"01", b"x"), (b"02", b"yz")])
+    machine.disk.turn_a_bit(bit)
+    (damaged,) = machine.disk.rotten
+    with pytest.raises(UserError, match="is damaged"):
+        machine.new_life().store.load(b"")
+    machine.disk.put([(damaged, b"new")])
+    assert (damaged, b"new") in machine.new_life().store.load(b"")
 
 
 class Parent(ProcessProtocol):

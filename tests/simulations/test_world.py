@@ -10,7 +10,7 @@ from twisted.python.failure import Failure
 from nanoboost.errors import NasError
 from nanoboost.ids import Attempt, AttemptKey, JobId, TaskId
 from simulations.calm import SCENARIO as CALM
-from simulations.faults import ForeignCertificate, Knob, Plan
+from simulations.faults import FailNas, ForeignCertificate, Knob, Plan
 from simulations.faults.knobs import SITES
 from simulations.hosts.clock import HostClock
 from simulations.hosts.disk import DiskFailed
@@ -262,6 +262,13 @@ def spawn(machine: Machine, life: Incarnation) -> tuple[Parent, Any]:
     machine.programs["sleeper"] = Sleeper
     parent = Parent()
     return parent, life.reactor.spawnProcess(parent, "python3", ["python3", "-m", "sleeper"])
+
+
+def test_a_user_types_again_what_was_refused_while_the_nas_failed() -> None:
+    failing = FailNas(0, 6 * SECOND, "input/output error", ("n0",))  # the job comes at 3.5 s
+    result = run(CALM, 1, Plan((failing,)))
+    assert result.status == 0
+    assert result.stage.lab.clients[0].gave_up > 0
 
 
 def test_nothing_ends_a_process_that_hangs_in_the_nas_before_it_is_back() -> None:

@@ -1,0 +1,86 @@
+"""The same word said twice changes nothing the second time.
+
+**Messages repeat themselves by design** (an agent tells a result until it is acknowledged, to every
+new master), so whoever hears one again must already be where it leads to.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+
+from attrs import define, field
+
+from nanoboost.ids import TaskId
+from nanoboost.plan import Plan
+from nanoboost.wire.messages import Outcome
+from simulations.checkers.judge import Broken
+from simulations.kernel.journal import Record
+
+Task = tuple[str, TaskId]
+DONE = Outcome.DONE.name
+
+
+@define
+class _Reign:
+    """What one master has said in one term."""
+
+    term: int
+    ended: dict[tuple[str, int, str], None] = field(factory=dict)
+    """Attempts whose end it has accepted."""
+    won: dict[Task, str] = field(factory=dict)
+
+
+@define(eq=False)
+class SaidTwiceCountsOnce:
+    """A master accepts the end of an attempt once; a task that is done is accepted, refused and
+    executed no more; it is called finished once in all; and a job fails only after more attempts
+    than its class forgives, whoever told of them how often."""
+
+    jobs: Mapping[str, Plan] = field()
+    code: str = field(default="T7", init=False)
+    claim: str = field(default="what is told twice counts once", init=False)
+    _reigns: dict[str, _Reign] = field(factory=dict, init=False)
+    _finished: dict[Task, int] = field(factory=dict, init=False)
+    """The term in which its master said so."""
+    _executed: Counter[Task] = field(factory=Counter, init=False)
+
+    def saw(self, record: Record) -> None:
+        """Look at what masters say."""
+        if record.event == "mastership":
+            self._reigns[record.node] = _Reign(record["term"] if record["is_me"] else 0)
+        elif record.event in ("done", "refused", "finished", "execute"):
+            reign = self._reigns.get(record.node)
+            if reign is not None and reign.term:
+                self._judge(reign, record, (record["job"], TaskId(record["task"])))
+        elif record.event == "job" and record["state"] == "failed":
+            self._fails(record["job"])
+
+    def _judge(self, reign: _Reign, record: Record, task: Task) -> None:
+        attempt, what = record["attempt"], f"{record.node}: {record.event} of task {task[1]}"
+        if record.event == "finished":
+            if task in self._finished:
+                raise Broken(f"{what}, again ({attempt})")
+            self._finished[task] = reign.term
+            return
+        if task in reign.won:
+            raise Broken(f"{what}, attempt {attempt}, after {reign.won[task]} had won it")
+        if reign.term > self._finished.get(task, reign.term):
+            raise Broken(f"{what}, attempt {attempt}, finished in term {self._finished[task]}")
+        if record.event == "execute":
+            self._executed[task] += 1
+            return
+        key = (*task, attempt)
+        if key in reign.ended:
+            raise Broken(f"{what}, attempt {attempt}, again")
+        reign.ended[key] = None
+        if record.event == "done" and record["outcome"] == DONE:
+            reign.won[task] = attempt
+
+    def _fails(self, job: str) -> None:
+        plan = self.jobs[job]
+        failing = [task for name, task in self._executed if name == job]
+        if not any(self._executed[job, task] > plan.class_of(task).retries for task in failing):
+            most = max((self._executed[job, task] for task in failing), default=0)
+            raise Broken(f"job {job} failed, and no task was started more than {most} times")
+
+    def end(self) -> None:
+        """Nothing is left to look at."""
