@@ -3,7 +3,8 @@
 **A frontier is an element of a join-semilattice and only grows**: `merge` is commutative,
 associative and idempotent, so an old, repeated or reordered frontier can never take progress away.
 Element by element, undone < done; where two attempts claim a task the smaller one wins; failures
-are counted and the larger count stays.
+are counted, each attempt's once however often it is told and by however many masters, and the
+larger counts stay.
 
 It is bitmaps over the tasks: one says which are done, and as many *planes* as the number of an
 attempt has bits say which attempt won each.  (One attempt won all, in most jobs: no plane.)  A join
@@ -16,16 +17,36 @@ window above it.  Memory is one bit a task and plane, whatever the bytes that we
 
 import hashlib
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from nanoboost.errors import LocalError, RemoteError
 from nanoboost.ids import Attempt, TaskId
 from nanoboost.wire.packing import Reader, pack_bits, positions, unpack_bits, write, write_block
 
-VERSION = 2
+VERSION = 3
+VERSION_OF_COUNTS = 2
+"""Which said of failures only how many: read still."""
 ATTEMPTS_MAX = (1 << 16) - 1
 """Distinct attempts among the winners of one job: at most 16 planes."""
 
 _CHECK_BYTES = 8
+
+
+class Failures(NamedTuple):
+    """What is known of the failures of one task: how many, how many of them were crashes (of its
+    process, its node or its machine), and the latest attempt that was counted."""
+
+    times: int = 0
+    crashes: int = 0
+    latest: Attempt = Attempt(0, 0)
+
+    def join(self, other: "Failures") -> "Failures":
+        """The least that is at least both."""
+        latest = max(self.latest, other.latest)
+        return Failures(max(self.times, other.times), max(self.crashes, other.crashes), latest)
+
+
+_NONE = Failures()
 
 
 class Frontier:
@@ -51,7 +72,7 @@ class Frontier:
         self._planes: list[bytearray] = []  # plane p has bit p of the code of each done task
         self._done_count = 0
         self._watermark = 0  # all tasks below are done, this one is not
-        self._failures: dict[int, int] = {}
+        self._failures: dict[int, Failures] = {}
 
     @classmethod
     def empty(cls, tasks: int) -> "Frontier":
@@ -88,12 +109,16 @@ class Frontier:
         return self._attempts[code]
 
     def failures(self, task: TaskId) -> int:
-        """How often the task has failed."""
-        return self._failures.get(task, 0)
+        """How often the task has failed, crashes included."""
+        return self._failures.get(task, _NONE).times
+
+    def crashes(self, task: TaskId) -> int:
+        """How many of its failures were crashes."""
+        return self._failures.get(task, _NONE).crashes
 
     def failed(self) -> dict[TaskId, int]:
         """All tasks that have ever failed, ascending, with how often."""
-        return {TaskId(task): self._failures[task] for task in sorted(self._failures)}
+        return {TaskId(task): self._failures[task].times for task in sorted(self._failures)}
 
     def done(self) -> Iterator[TaskId]:
         """The tasks that are done, ascending."""
@@ -135,21 +160,27 @@ class Frontier:
         while self._watermark < self.tasks and self.is_done(TaskId(self._watermark)):
             self._watermark += 1
 
-    def fail(self, task: TaskId) -> int:
-        """One more failure of the task; return how many that makes."""
+    def fail(self, task: TaskId, attempt: Attempt, *, is_crash: bool = False) -> int:
+        """The attempt of the task has failed; return how many that makes.  An attempt that is not
+        later than the latest that was counted is known, or was given up long ago."""
         if not 0 <= task < self.tasks:
             raise LocalError(f"task {task} of {self.tasks}")
-        count = self._failures[task] = self._failures.get(task, 0) + 1
-        return count
+        known = self._failures.get(task, _NONE)
+        if attempt > known.latest:
+            known = Failures(known.times + 1, known.crashes + is_crash, attempt)
+            self._failures[task] = known
+        return known.times
 
     def merge(self, other: "Frontier") -> bool:
         """Become the join of both; return whether that changed anything."""
         if other.tasks != self.tasks:
             raise LocalError(f"frontiers of {self.tasks} and {other.tasks} tasks")
         changed = False
-        for task, count in other._failures.items():
-            if count > self._failures.get(task, 0):
-                self._failures[task] = count
+        for task, told in other._failures.items():
+            known = self._failures.get(task, _NONE)
+            joined = known.join(told)
+            if joined != known:
+                self._failures[task] = joined
                 changed = True
         done, theirs = _integer(self._done), _integer(other._done)
         planes = self._translated(other)
@@ -251,8 +282,8 @@ class Frontier:
             write_block(out, *pack_bits(bits, top))
         write(out, len(self._failures))
         previous = -1
-        for task, count in sorted(self._failures.items()):
-            write(out, task - previous - 1, count)
+        for task, (count, crashes, latest) in sorted(self._failures.items()):
+            write(out, task - previous - 1, count, crashes, latest.term, latest.n)
             previous = task
         return bytes(out) + _check(out)
 
@@ -262,14 +293,15 @@ class Frontier:
         if len(data) <= _CHECK_BYTES or _check(data[:-_CHECK_BYTES]) != data[-_CHECK_BYTES:]:
             raise RemoteError("a frontier that is damaged or cut short")
         read = Reader(data[:-_CHECK_BYTES])
-        if read.number(255) != VERSION:
+        version = read.number(255)
+        if version not in (VERSION, VERSION_OF_COUNTS):
             raise RemoteError("a frontier of another version")
         if read.number() != tasks:
             raise RemoteError("a frontier of a job with another number of tasks")
         made = cls(tasks)
         made._read_window(read)
         made._read_winners(read)
-        made._read_failures(read)
+        made._read_failures(read, is_whole=version == VERSION)
         if not read.is_at_end:
             raise RemoteError("bytes after the frontier")
         return made
@@ -304,13 +336,16 @@ class Frontier:
         if beyond:
             raise RemoteError("a winner that is no attempt")
 
-    def _read_failures(self, read: Reader) -> None:
+    def _read_failures(self, read: Reader, *, is_whole: bool) -> None:
         task = -1
         for _ in range(read.number(self.tasks)):
             task += 1 + read.number(self.tasks)
             if task >= self.tasks:
                 raise RemoteError("a failure of no task")
-            self._failures[task] = read.number()
+            count = read.number()
+            crashes = read.number(count) if is_whole else 0
+            latest = Attempt(read.number(), read.number()) if is_whole else _NONE.latest
+            self._failures[task] = Failures(count, crashes, latest)
 
 
 def _check(data: bytes | bytearray) -> bytes:

@@ -7,6 +7,7 @@ agrees on one master) is asked after the heal, within bounds.
 
 import hashlib
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -14,7 +15,7 @@ from attrs import define, field, frozen
 from twisted.python.failure import Failure
 
 from nanoboost.errors import LocalError
-from nanoboost.ids import JobId
+from nanoboost.ids import JobId, TaskId
 from nanoboost.plan import Plan as Job
 from nanoboost.wire.records import JobEntry
 from simulations.checkers.disks import DamageIsSeen, FailedDiskEndsTheNode, StartsAreRemembered
@@ -264,16 +265,24 @@ class Stage:
 
     def _end(self) -> None:
         self.complaints += [f"S3 left behind by {each}" for each in self.lab.leftovers]
+        exits = (*self.scenario.exits, *((1,) if self._went_wrong() else ()), None)
         self.complaints += [
             f"L3 the job is done: the client ended {client.exit_status}"
             for client in self.lab.clients
-            if client.exit_status not in (*self.scenario.exits, None) and not client.cancelled
+            if client.exit_status not in exits and not client.cancelled
         ]
         self.complaints += self.scenario.check(self)
         if self.lab.master is not None:
             self._read(self.lab.master, self.lab.world.stop)
         else:
             self.lab.world.stop()
+
+    def _went_wrong(self) -> bool:
+        """Whether user code has failed more often than it may, so that the job must fail."""
+        records = self.lab.records.records
+        times = Counter(TaskId(each["task"]) for each in records if each.event == "misdeed")
+        plan = self.scenario.job
+        return any(count > plan.class_of(task).retries for task, count in times.items())
 
     def close(self) -> None:
         """The run is over, at its end or before."""

@@ -29,7 +29,7 @@ STRANGERS = {"gossip", "consensus", "master", "agent"}
 
 SHELLS = {
     "agent": {"service", "executor", "child", "attempt"},
-    "consensus": {"service", "store"},
+    "consensus": {"service", "store", "names"},
     "gossip": {"service", "seal", "discovery", "peers"},
     "master": {"service", "listener"},
 }

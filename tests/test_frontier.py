@@ -28,8 +28,8 @@ def frontiers(draw: st.DrawFn) -> Frontier:
         made.finish(TaskId(task), FIRST)
     for task, attempt in draw(st.lists(st.tuples(tasks, attempts), max_size=30)):
         made.finish(task, attempt)
-    for task in draw(st.lists(tasks, max_size=8)):
-        made.fail(task)
+    for task, attempt, is_crash in draw(st.lists(st.tuples(tasks, attempts, st.booleans()))):
+        made.fail(task, attempt, is_crash=is_crash)
     return made
 
 
@@ -70,6 +70,7 @@ def test_merging_only_adds(a: Frontier, b: Frontier) -> None:
         winners = [each for each in (a.winner(task), b.winner(task)) if each is not None]
         assert merged.winner(task) == min(winners, default=None)
         assert merged.failures(task) == max(a.failures(task), b.failures(task))
+        assert merged.crashes(task) == max(a.crashes(task), b.crashes(task))
 
 
 @given(frontiers(), frontiers())
@@ -117,15 +118,33 @@ def test_the_first_winner_stays() -> None:
 
 def test_failures_are_counted_and_listed_in_order() -> None:
     frontier = Frontier.empty(5)
-    assert [frontier.fail(TaskId(task)) for task in (4, 2, 4)] == [1, 1, 2]
+    failed = [frontier.fail(TaskId(task), Attempt(1, n)) for n, task in enumerate((4, 2, 4), 1)]
+    assert failed == [1, 1, 2]
     assert list(frontier.failed().items()) == [(2, 1), (4, 2)]
+
+
+def test_an_attempt_fails_once_however_often_it_is_told() -> None:
+    """By its agent to one master after the other; and after a later one it counts no more."""
+    frontier = Frontier.empty(5)
+    for attempt, count in (((4, 2), 1), ((4, 4), 2), ((4, 4), 2), ((4, 2), 2), ((5, 1), 3)):
+        assert frontier.fail(TaskId(1), Attempt(*attempt)) == count
+        frontier = Frontier.decode(frontier.encode(), 5)
+    assert frontier.crashes(TaskId(1)) == 0
+
+
+def test_crashes_are_counted_apart() -> None:
+    frontier = Frontier.empty(5)
+    frontier.fail(TaskId(1), Attempt(1, 1), is_crash=True)
+    frontier.fail(TaskId(1), Attempt(1, 2))
+    frontier = Frontier.decode(frontier.encode(), 5)
+    assert (frontier.failures(TaskId(1)), frontier.crashes(TaskId(1))) == (2, 1)
 
 
 def test_a_copy_grows_on_its_own() -> None:
     frontier = Frontier.empty(3)
     copy = frontier.copy()
     copy.finish(TaskId(0), FIRST)
-    copy.fail(TaskId(1))
+    copy.fail(TaskId(1), FIRST)
     assert frontier == Frontier.empty(3)
 
 
@@ -134,7 +153,7 @@ def test_a_task_out_of_range_is_our_own_fault(task: int) -> None:
     with pytest.raises(LocalError):
         Frontier.empty(3).finish(TaskId(task), FIRST)
     with pytest.raises(LocalError):
-        Frontier.empty(3).fail(TaskId(task))
+        Frontier.empty(3).fail(TaskId(task), FIRST)
 
 
 def test_frontiers_of_different_jobs_do_not_merge() -> None:
@@ -153,7 +172,7 @@ def test_a_million_tasks_nearly_in_order_take_less_than_a_kilobyte() -> None:
     for task in rng.sample(range(200_000, 205_000), 2500):
         frontier.finish(TaskId(task), Attempt(2, 1))
     for task in (7, 199_000):
-        frontier.fail(TaskId(task))
+        frontier.fail(TaskId(task), FIRST)
     data = frontier.encode()
     assert len(data) < 1000
     assert Frontier.decode(data, MILLION) == frontier
@@ -249,8 +268,10 @@ def test_a_frontier_of_another_job_is_refused() -> None:
         Frontier.decode(Frontier.empty(4).encode(), 5)
 
 
-def hostile(*numbers: int, form: int = 0, body: bytes = b"", rest: bytes = b"") -> bytes:
-    out = bytearray([2])
+def hostile(
+    *numbers: int, form: int = 0, body: bytes = b"", rest: bytes = b"", version: int = 3
+) -> bytes:
+    out = bytearray([version])
     write(out, *numbers)
     write_block(out, form, body)
     return signed(bytes(out) + rest)
@@ -282,7 +303,9 @@ THREE = b"\x03\x01\x01\x01\x02\x01\x03"  # attempts (1, 1), (1, 2) and (1, 3)
         hostile(8, 2, 0, rest=THREE + b"\x00\x01\x03\x00\x01\x02\x00"),  # the fourth of three
         hostile(8, 2, 0, rest=THREE + b"\x00\x01\x03\x00"),  # a plane is missing
         hostile(8, 2, 0, rest=b"\x02\x01\x01\x01\x01\x00\x01\x00\x00"),  # listed twice
-        hostile(8, 0, 0, rest=b"\x00\x01\x08\x01"),  # a failure of no task
+        hostile(8, 0, 0, rest=b"\x00\x01\x08\x01\x00\x01\x02"),  # a failure of no task
+        hostile(8, 0, 0, rest=b"\x00\x01\x07\x01\x02\x01\x02"),  # more crashes than failures
+        hostile(8, 0, 0, rest=b"\x00\x00", version=4),
         hostile(8, 0, 0, rest=b"\x00\x00\x00"),  # one byte too many
     ],
 )
@@ -295,8 +318,15 @@ def test_the_hostile_frame_is_otherwise_sound() -> None:
     """Control: the frames above fail for what is wrong in them, and for nothing else."""
     made = Frontier.decode(hostile(8, 0, 0, rest=b"\x00\x00"), 8)
     assert list(made.done()) == []
-    good = hostile(8, 2, 0, rest=THREE + b"\x00\x01\x02\x00\x01\x01\x01\x07\x01")
+    good = hostile(8, 2, 0, rest=THREE + b"\x00\x01\x02\x00\x01\x01\x01\x07\x01\x00\x01\x02")
     made = Frontier.decode(good, 8)
     assert list(made.done()) == [0, 1]
     assert [made.winner(TaskId(task)) for task in (0, 1)] == [Attempt(1, 2), Attempt(1, 3)]
     assert made.failures(TaskId(7)) == 1
+
+
+def test_a_frontier_of_before_is_read_still() -> None:
+    """It says how often a task has failed, and no more."""
+    made = Frontier.decode(hostile(8, 0, 0, rest=b"\x00\x01\x07\x02", version=2), 8)
+    assert (made.failures(TaskId(7)), made.crashes(TaskId(7))) == (2, 0)
+    assert made.fail(TaskId(7), FIRST) == 3

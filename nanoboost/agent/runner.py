@@ -158,6 +158,8 @@ class Runner:
         self._drained_told = False
         self._closed_at = 0.0
         self._give_up_at: float | None = None
+        self._fit_told: str | None = None
+        """What the master was told of our fitness, if it was told anything."""
         self._outbox: list[Effect] = []
 
     def step(self, now: float, event: Event | Woke) -> tuple[Effect, ...]:
@@ -170,9 +172,7 @@ class Runner:
             case ChildFinished(ended):
                 self._finish(now, ended)
             case NasChanged(fit):
-                if fit != self._fit:
-                    self._fit = fit
-                    self._say_hello()
+                self._fit = fit
             case DrainAsked():
                 self._drain(now)
             case Woke():
@@ -180,6 +180,8 @@ class Runner:
         self._stop_overrun(now)
         self._tell_again(now)
         self._tell_drained(now)
+        if self._fit_told not in (None, self._fit_now):
+            self._say_hello()  # or it would send the next attempt as fast as it is refused, or none
         return tuple(self._outbox)
 
     def deadline(self) -> float | None:
@@ -217,11 +219,8 @@ class Runner:
             case CancelAttempt(_, key):
                 self._cancel(now, key)
             case Acknowledge(_, keys):
-                was_full = self._is_full
                 for key in keys:
                     self._held.pop(key, None)
-                if was_full and not self._is_full:
-                    self._say_hello()
             case MasterHere():
                 pass
 
@@ -297,14 +296,15 @@ class Runner:
     def _is_full(self) -> bool:
         return len(self._held) >= HELD_MAX
 
+    @property
+    def _fit_now(self) -> str:
+        """Why nothing can be started here, or ""."""
+        return self._fit or (FULL if self._is_full else "")
+
     def _hold(self, now: float, done: TaskDone) -> None:
-        """Keep a result and tell it.  When nothing more can be kept the master must know, or it
-        would send the next attempt as fast as it is refused."""
-        was_full = self._is_full
+        """Keep a result and tell it."""
         self._held[done.key] = _Held(done, now)
         self._tell(now, done.key)
-        if self._is_full and not was_full:
-            self._say_hello()
 
     def _tell(self, now: float, key: AttemptKey) -> None:
         done = self._held.pop(key).done
@@ -363,9 +363,10 @@ class Runner:
             labels=self._facts.labels,
             running=tuple(self._running),
             held=tuple(self._held),
-            fit=self._fit or (FULL if self._is_full else ""),
+            fit=self._fit_now,
             draining=self._draining,
         )
+        self._fit_told = self._fit_now
         self._say(hello)
 
     def _say(self, message: AgentHello | TaskDone) -> None:

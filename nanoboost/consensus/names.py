@@ -5,7 +5,9 @@ has started without it and never heard of it from gossip.  Names are for people 
 costs a name.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+
+from twisted.python.failure import Failure
 
 from nanoboost.consensus.autopilot import PeerView
 from nanoboost.errors import RemoteError
@@ -17,10 +19,11 @@ NAMES_KEY = b"names/members"
 
 
 class Names:
-    """The names of the members, as gossip last told them."""
+    """The names of the members, as gossip last told them; `crashed` hears if the disk refuses."""
 
-    def __init__(self, store: DurableStore) -> None:
+    def __init__(self, store: DurableStore, crashed: Callable[[Failure], None]) -> None:
         self._store = store
+        self._crashed = crashed
         self._names: dict[NodeId, str] = {}
 
     def load(self) -> None:
@@ -39,8 +42,7 @@ class Names:
         if any(names.values()) and names != self._names:
             self._names = names
             write = (NAMES_KEY, encode_value([[node, names[node]] for node in sorted(names)]))
-            # A failure poisons the store: whoever commits what matters is told.
-            self._store.commit([write]).addErrback(lambda _: None)
+            self._store.commit([write]).addErrback(self._crashed)
 
     def of(self, node: NodeId) -> str:
         """The name, or "" if it is not known."""

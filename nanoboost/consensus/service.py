@@ -118,7 +118,7 @@ class Consensus(Service):
         self._store = RaftStore(runtime.store)
         self._registry = Registry()
         self._peers: dict[NodeId, PeerView] = {}
-        self._names = Names(runtime.store)
+        self._names = Names(runtime.store, self._broke)
         self._raft: Raft | None = None
         self._pump: Pump[Event, Effect] | None = None
         self._proposals: list[tuple[int, bytes]] = []  # (term, record) of this turn of the reactor

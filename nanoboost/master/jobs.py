@@ -59,7 +59,6 @@ class Job:
     ran: int = 0
     past: dict[TaskId, dict[Attempt, Past]] = field(factory=dict)
     failures: deque[tuple[TaskId, Attempt]] = field(factory=lambda: deque(maxlen=FAILURES_KEPT))
-    crashes: dict[TaskId, int] = field(factory=dict)
     counting: dict[TaskId, None] = field(factory=dict)
     """Tasks that wait until the log says how often they have failed."""
     parked: dict[TaskId, dict[Attempt, tuple[NodeId, TaskDone]]] = field(factory=dict)
@@ -117,7 +116,6 @@ class Job:
         self.scheduler = None
         self.past = {}
         self.started.clear()
-        self.crashes.clear()
         for key, past in known:
             if past is not None:
                 self.remember(key, past)

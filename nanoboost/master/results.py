@@ -165,17 +165,14 @@ class Results:
     ) -> None:
         task = key.task
         job.failures.append((task, key.attempt))
-        # An earlier master may have counted it: within one term, n attempts are n failures at most.
-        if key.attempt.term == self._reign.term or job.frontier.failures(task) < key.attempt.n:
-            job.frontier.fail(task)
-        count = job.frontier.failures(task)
+        is_crash = outcome is Outcome.CRASHED
+        count = job.frontier.fail(task, key.attempt, is_crash=is_crash)
         retries = job.plan_scheduler.plan.class_of(task).retries
-        if outcome is Outcome.CRASHED:
+        if is_crash:
             self._reign.agents.crashed(now, node, key)
-            job.crashes[task] = job.crashes.get(task, 0) + 1
             is_over = count > retries + CRASHES_FORGIVEN
         else:
-            is_over = count - job.crashes.get(task, 0) > retries
+            is_over = count - job.frontier.crashes(task) > retries
         if is_over:
             name = job.plan_scheduler.plan.name(task)
             self._closing.move(job, JobState.FAILED, f"{name} failed: {error}")

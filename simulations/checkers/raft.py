@@ -93,6 +93,8 @@ class RaftHolds:
         """One more record.  Raises `Broken`."""
         if record.event == "raft":
             self.take(record.node, record.facts)
+        elif record.event == "identity_taken":
+            self.nodes.pop(record.node, None)  # a copy, which is nobody in Raft from now on
 
     def end(self) -> None:
         """Nothing is left to look at; see `rest`."""

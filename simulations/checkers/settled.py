@@ -74,9 +74,11 @@ class AllIsWell:
         return missing
 
     def late(self, bounds: dict[str, int]) -> list[str]:
-        """What has been missing for longer than it may."""
+        """What has been missing for longer than it may.  (Whoever was told to stop before the end
+        of the faults may come back after it.)"""
         now = self._lab.world.now
-        return [code for code, since in self._since.items() if now - since > bounds[code]]
+        quiet = now - self._lab.upheaval_at
+        return [c for c, since in self._since.items() if min(now - since, quiet) > bounds[c]]
 
     def members(self) -> str:
         """Who does not see everybody alive."""

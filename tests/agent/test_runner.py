@@ -1,5 +1,7 @@
 """The runner, poked: an event, and the whole list of what it wants done."""
 
+import pytest
+
 from nanoboost.agent.messages import AttemptEnded, RunAttempt
 from nanoboost.agent.runner import (
     CROSSING_S,
@@ -293,6 +295,17 @@ def test_the_master_is_told_when_nothing_more_can_be_kept_and_when_it_can_again(
     assert agent.sees(ended(HELD_MAX - 1))[-1] == hello(held=held, fit=FULL)
     assert agent.hears(Acknowledge(1, (key(0),))) == [hello(held=held[1:])]
     assert agent.hears(Acknowledge(1, (key(1),))) == []
+
+
+def test_what_the_master_was_told_is_set_right_whatever_changed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    agent = serving()
+    monkeypatch.setattr("nanoboost.agent.runner.HELD_MAX", 1)
+    agent.hears(execute(0))
+    assert agent.sees(ended(0))[-1] == hello(held=(key(0),), fit=FULL)
+    monkeypatch.setattr("nanoboost.agent.runner.HELD_MAX", 1024)
+    assert agent.hears(Acknowledge(1, (key(0),))) == [hello()]
 
 
 # --- leaving ---------------------------------------------------------------------------------

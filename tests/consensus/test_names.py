@@ -2,6 +2,7 @@
 
 import pytest
 from twisted.internet.task import Clock
+from twisted.python.failure import Failure
 
 from nanoboost.consensus.autopilot import PeerView
 from nanoboost.consensus.names import NAMES_KEY, Names
@@ -21,6 +22,10 @@ def clock() -> Clock:
     return Clock()
 
 
+def fail(failure: Failure) -> None:
+    failure.raiseException()
+
+
 @pytest.fixture
 def store(clock: Clock) -> MemoryStore:
     return MemoryStore(clock)
@@ -29,12 +34,12 @@ def store(clock: Clock) -> MemoryStore:
 def test_names_are_there_after_a_restart_and_written_only_when_they_change(
     store: MemoryStore, clock: Clock
 ) -> None:
-    names = Names(store)
+    names = Names(store, fail)
     names.learn((A, B), peers(a="one", b="two", c="three"))
     names.learn((A, B), peers(a="one", b="two"))
     clock.advance(1.0)
     assert store.commits == 1
-    again = Names(store)
+    again = Names(store, fail)
     again.load()
     assert [again.of(node) for node in (A, B, C)] == ["one", "two", ""], "C is no member"
     again.learn((A, B), peers(a="one"))
@@ -44,20 +49,21 @@ def test_names_are_there_after_a_restart_and_written_only_when_they_change(
 
 
 def test_without_any_name_nothing_is_written(store: MemoryStore) -> None:
-    Names(store).learn((A,), {})
+    Names(store, fail).learn((A,), {})
     assert store.commits == 0
 
 
 @pytest.mark.parametrize("data", [b"", b"\xff", b"\x81\x01", b"\x05", b"\x81\x83abc"])
 def test_nonsense_on_the_disk_is_no_name(store: MemoryStore, data: bytes) -> None:
     store.pairs[NAMES_KEY] = data
-    names = Names(store)
+    names = Names(store, fail)
     names.load()
     assert names.of(A) == ""
 
 
-def test_a_disk_that_fails_is_for_others_to_notice(store: MemoryStore) -> None:
+def test_a_disk_that_fails_is_told(store: MemoryStore) -> None:
+    """Nothing else may be written for long, and a node with a failed disk must stop."""
     store.broken = True
-    names = Names(store)
-    names.learn((A,), peers(a="one"))
-    assert names.of(A) == "one"
+    told: list[Failure] = []
+    Names(store, told.append).learn((A,), peers(a="one"))
+    assert len(told) == 1

@@ -1,9 +1,16 @@
 """Attempts that fail, crash or find no fit node: who is forgiven, avoided, given up."""
 
+from typing import Any
+
 from nanoboost.core import Woke
+from nanoboost.frontier import Frontier
+from nanoboost.ids import TaskId
 from nanoboost.master.events import (
     CleanJob,
+    FrontierRead,
+    MastershipChanged,
     MemberUp,
+    PlanRead,
     Propose,
     RecordCommitted,
     Send,
@@ -13,9 +20,9 @@ from nanoboost.wire.messages import (
     JobState,
     Outcome,
 )
-from nanoboost.wire.records import JobEnded
-from tests.master.bench import JOB, ME, OTHER, Bench, execute, key
-from tests.master.plans import nano, plan
+from nanoboost.wire.records import JobEnded, JobEntry
+from tests.master.bench import JOB, ME, OTHER, Bench, execute, key, submitted
+from tests.master.plans import DIGEST, nano, plan
 
 
 def test_a_task_that_fails_too_often_fails_its_job() -> None:
@@ -65,6 +72,39 @@ def test_a_process_that_dies_is_forgiven_more_often() -> None:
         for each in effects
         if isinstance(each, Propose) and isinstance(each.record, JobEnded)
     ]
+
+
+def after(*failures: tuple[int, Outcome]) -> Bench:
+    """A master of term 4: an earlier one has committed that these attempts of task 0 failed (two
+    retries)."""
+    before = Frontier.empty(2)
+    for n, outcome in failures:
+        before.fail(TaskId(0), key(0, n=n).attempt, is_crash=outcome is Outcome.CRASHED)
+    bench = Bench()
+    bench.poke(MastershipChanged(4, True))
+    entry = JobEntry(submitted(2), JobState.RUNNING, "", before.encode())
+    bench.poke(FrontierRead(4, (entry,)))
+    bench.poke(PlanRead(JOB, DIGEST, plan([[], [0]], [nano(retries=2)])))
+    return bench
+
+
+def has_ended(effects: list[Any]) -> bool:
+    return any(isinstance(e, Propose) and isinstance(e.record, JobEnded) for e in effects)
+
+
+def test_what_an_earlier_master_has_counted_is_not_counted_again() -> None:
+    """Its agent tells each new master until somebody acknowledges it; and some attempts between
+    were cancelled, so that their numbers are no count."""
+    bench = after((2, Outcome.FAILED), (4, Outcome.FAILED))
+    bench.hello(4, held=(key(0, n=4),))
+    assert not has_ended(bench.done(key(0, n=4), outcome=Outcome.FAILED, error="told again"))
+    assert has_ended(bench.done(key(0, term=4), outcome=Outcome.FAILED, error="the third"))
+
+
+def test_crashes_that_an_earlier_master_has_counted_are_forgiven_still() -> None:
+    bench = after((1, Outcome.CRASHED), (2, Outcome.CRASHED))
+    bench.hello(4)
+    assert not has_ended(bench.done(key(0, term=4), outcome=Outcome.FAILED, error="the first"))
 
 
 def test_an_unfit_node_is_avoided_and_named() -> None:

@@ -174,7 +174,7 @@ def test_what_is_brought_before_the_agents_have_said_hello_is_not_started() -> N
 def test_failures_there_are_no_failures_here() -> None:
     bench = bench_with(PAIR)
     made = Frontier.decode(frontier(2, lost(0)), 2)
-    made.fail(TaskId(1))
+    made.fail(TaskId(1), Attempt(1, 1))
     (proposed,) = frontiers(bench.poke(Asked(7, Salvage(9, JOB, LOST, made.encode(), 0))))
     assert proposed.frontier == frontier(2, lost(0))
 
