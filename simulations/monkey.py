@@ -106,7 +106,8 @@ def faults(draw: Stream, model: Model) -> Iterator[Fault]:
 
 
 NO_MASTER_NS = 7 * SECOND
-"""A connection that is cut off in its greeting is given up after 5 s (`HELLO_S`); then an election."""
+"""A connection that is cut off in its greeting is given up after `HELLO_S`, 5 s; then comes an
+election."""
 SCENARIO = Scenario(
     "monkey",
     "A swarm of everything for 15 s: a random half of all kinds of faults, in any order.",
