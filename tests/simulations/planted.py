@@ -23,7 +23,7 @@ from twisted.internet.task import LoopingCall
 from twisted.logger import globalLogBeginner
 
 from nanoboost.agent import runner
-from nanoboost.agent.runner import Runner, _Held
+from nanoboost.agent.runner import Runner
 from nanoboost.consensus import quorum
 from nanoboost.consensus.durability import Durability
 from nanoboost.consensus.effects import Persist, Persisted, ReadReady
@@ -397,10 +397,10 @@ def _() -> Patches:
 
 @planted("master", "a failed attempt is not counted", "user_crash", "L3 T4", 4, 20)
 def _() -> Patches:
-    def fail(self: Frontier, task: TaskId) -> int:
+    def fail(self: Frontier, *_: Any, **__: Any) -> int:
         return 0
 
-    with patch.object(Frontier, "fail", fail), patch.object(Frontier, "failures", fail):
+    with patch.object(Frontier, "fail", fail):
         yield
 
 
@@ -511,11 +511,10 @@ def _() -> Patches:
 
 @planted("agent", "who can keep no more results does not say so", "identity_clash", "S2", 0, 5)
 def _() -> Patches:
-    def hold(self: Runner, now: float, done: Any) -> None:
-        self._held[done.key] = _Held(done, now)
-        self._tell(now, done.key)
+    def fit(self: Runner) -> str:
+        return self._fit
 
-    with patch.object(runner, "HELD_MAX", 1), patch.object(Runner, "_hold", hold):
+    with patch.object(runner, "HELD_MAX", 1), patch.object(Runner, "_fit_now", property(fit)):
         yield
 
 
