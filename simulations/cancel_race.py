@@ -5,6 +5,7 @@
 
 from collections.abc import Iterator
 
+from nanoboost.ids import JobId
 from simulations.cli import main
 from simulations.faults import CancelJob, Fault, Kill, Submit
 from simulations.jobs import film
@@ -27,7 +28,7 @@ def faults(draw: Stream, model: Model) -> Iterator[Fault]:
 
 def check(stage: Stage) -> Iterator[str]:
     """Each job has one end, and what was answered is it.  (A master may die between the commit of
-    an end and its word: then the answer is all that is known.)"""
+    an end and its word: the registry knows it still.)"""
     records = stage.lab.records.records
     for job in stage.lab.jobs:
         ends = {
@@ -40,8 +41,9 @@ def check(stage: Stage) -> Iterator[str]:
             for record in records
             if record.event == "cancel_answered" and record["job"] == job
         }
-        told -= {"publishing"}
-        if len(ends | told) > 1:
+        if (state := stage.registry.get(JobId(job))) is not None:
+            ends |= {state.name.lower()} & {*FINAL}
+        if len(ends) > 1 or not told <= ends | {"publishing"}:
             yield f"T6 {job} ended {sorted(ends)}, users were told {sorted(told)}"
 
 

@@ -17,6 +17,7 @@ from twisted.python.failure import Failure
 from nanoboost.errors import LocalError
 from nanoboost.ids import JobId, TaskId
 from nanoboost.plan import Plan as Job
+from nanoboost.wire.messages import JobState
 from nanoboost.wire.records import JobEntry
 from simulations.checkers.disks import DamageIsSeen, FailedDiskEndsTheNode, StartsAreRemembered
 from simulations.checkers.frontiers import (
@@ -163,6 +164,8 @@ class Stage:
         self.recovered_ns: dict[str, int] = {}
         """How long after the heal something was well again, by the code of the claim."""
         self.complaints: list[str] = []
+        self.registry: dict[JobId, JobState] = {}
+        """What the latest master to be read knows of each job."""
         """What should have come in the end, and did not."""
 
     # --- what happens ----------------------------------------------------------------------------
@@ -271,11 +274,14 @@ class Stage:
             for client in self.lab.clients
             if client.exit_status not in exits and not client.cancelled
         ]
-        self.complaints += self.scenario.check(self)
         if self.lab.master is not None:
-            self._read(self.lab.master, self.lab.world.stop)
+            self._read(self.lab.master, self._check)
         else:
-            self.lab.world.stop()
+            self._check()
+
+    def _check(self) -> None:
+        self.complaints += self.scenario.check(self)
+        self.lab.world.stop()
 
     def _went_wrong(self) -> bool:
         """Whether user code has failed more often than it may, so that the job must fail."""
@@ -309,6 +315,7 @@ class Stage:
             try:
                 self.finished.hold(entries, promised)
                 for entry in entries:
+                    self.registry[entry.submitted.job] = entry.state
                     must_be_closed(entry, self.lab.jobs[entry.submitted.job])
             except Broken as broken:
                 code, claim = broken.code or "F2", broken.claim or self.finished.claim

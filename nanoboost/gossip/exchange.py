@@ -27,6 +27,10 @@ class _Asked:
     is_second: bool
 
 
+def _split(prints: bytes) -> list[bytes]:
+    return [prints[i : i + PRINT_BYTES] for i in range(0, len(prints), PRINT_BYTES)]
+
+
 class Exchange:
     """Asks others for their tables, and answers them."""
 
@@ -123,8 +127,7 @@ class Exchange:
 
     def answer(self, now: float, question: Sync) -> Synced:
         """What a member gets for `question`, whose rows have been taken."""
-        at, prints = PRINT_BYTES, question.prints
-        theirs = dict.fromkeys(prints[i : i + at] for i in range(0, len(prints), at))
+        theirs = dict.fromkeys(_split(question.prints))
         ours = dict.fromkeys(self._view.prints)
         rows = self._view.rows(now, ours.keys() - theirs.keys())
         return Synced(rows, b"".join(each for each in theirs if each not in ours))
@@ -146,8 +149,7 @@ class Exchange:
         if not self._view.ring.is_empty:
             self._join.found()
         if answer.wanted and not asked.is_second:
-            at, wanted = PRINT_BYTES, answer.wanted
-            rows = self._view.rows(now, {wanted[i : i + at] for i in range(0, len(wanted), at)})
+            rows = self._view.rows(now, set(_split(answer.wanted)))
             if rows:
                 self._ask(asked.address, rows, is_second=True)
 

@@ -104,7 +104,6 @@ class JoinClock:
     def asked(self, now: float, known: Container[Address]) -> tuple[Address, ...]:
         """The addresses to ask now, somebody being at those that are `known`; the next time is set,
         further off each time, if there is anything left to look for."""
-        addresses = self._seeds
         if self._is_alone:
             peers = self._peers[:JOIN_PEERS]
             self._peers = self._peers[JOIN_PEERS:] + peers
