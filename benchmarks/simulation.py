@@ -11,11 +11,11 @@ import time
 
 from twisted.logger import globalLogBeginner
 
-from simulations.jobs import film
 from simulations.kernel.world import SECOND
-from simulations.model import Model
 from simulations.monkey import SCENARIO as MONKEY
-from simulations.scenario import Scenario, run
+from simulations.stage.jobs import film
+from simulations.stage.model import Model
+from simulations.stage.scenario import Scenario, run
 
 NODES, SPAN_S = 5, 60.0
 MONKEYS = range(1, 6)

@@ -10,8 +10,8 @@ For one's own job: `run(graph, Cluster.pis(5), [kill("pi3").at(0.5)], seed=7).fi
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from simulations.cluster import Cluster
-    from simulations.ownjob import Death, Outcome, kill, run
+    from simulations.whatif.cluster import Cluster
+    from simulations.whatif.ownjob import Death, Outcome, kill, run
 
 __all__ = ["Cluster", "Death", "Outcome", "kill", "run"]
 
@@ -19,11 +19,11 @@ __all__ = ["Cluster", "Death", "Outcome", "kill", "run"]
 def __getattr__(name: str) -> Any:
     """The few names for users, when they are asked for: the world is heavy, its parts are not."""
     if name == "Cluster":
-        from simulations.cluster import Cluster
+        from simulations.whatif.cluster import Cluster
 
         return Cluster
     if name in __all__:
-        from simulations import ownjob
+        from simulations.whatif import ownjob
 
         return getattr(ownjob, name)
     raise AttributeError(name)

@@ -6,13 +6,13 @@ comes from the others.  Nothing damaged is ever voted by, sent on or applied.
 
 from collections.abc import Iterator
 
-from simulations.cli import main
+from simulations.command.cli import main
 from simulations.faults import Fault, Kill, RotDisk
-from simulations.jobs import film
 from simulations.kernel.prng import Stream
 from simulations.kernel.world import SECOND
-from simulations.model import Model
-from simulations.scenario import Scenario
+from simulations.stage.jobs import film
+from simulations.stage.model import Model
+from simulations.stage.scenario import Scenario
 
 
 def model(draw: Stream) -> Model:

@@ -6,14 +6,14 @@ where it was acknowledged to be.
 
 from collections.abc import Iterator
 
-from simulations.cli import main
+from simulations.command.cli import main
 from simulations.faults import Fault, PowerOff
 from simulations.hosts.disk import DiskModel
-from simulations.jobs import film
 from simulations.kernel.prng import Stream
 from simulations.kernel.world import MS, SECOND
-from simulations.model import Model
-from simulations.scenario import Bounds, Scenario
+from simulations.stage.jobs import film
+from simulations.stage.model import Model
+from simulations.stage.scenario import Bounds, Scenario
 
 
 def model(draw: Stream) -> Model:

@@ -5,10 +5,10 @@
 
 from collections.abc import Iterator
 
-from simulations.cli import main
-from simulations.jobs import film, makespan_ns
+from simulations.command.cli import main
 from simulations.kernel.world import SECOND
-from simulations.scenario import Scenario, Stage
+from simulations.stage.jobs import film, makespan_ns
+from simulations.stage.scenario import Scenario, Stage
 
 JOB = film(36)
 OVERHEAD_NS = 3 * SECOND

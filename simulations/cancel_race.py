@@ -6,13 +6,13 @@
 from collections.abc import Iterator
 
 from nanoboost.ids import JobId
-from simulations.cli import main
+from simulations.command.cli import main
 from simulations.faults import CancelJob, Fault, Kill, Submit
-from simulations.jobs import film
 from simulations.kernel.prng import Stream
 from simulations.kernel.world import MS, SECOND
-from simulations.model import Model
-from simulations.scenario import Scenario, Stage
+from simulations.stage.jobs import film
+from simulations.stage.model import Model
+from simulations.stage.scenario import Scenario, Stage
 
 
 def faults(draw: Stream, model: Model) -> Iterator[Fault]:

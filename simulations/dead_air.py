@@ -6,13 +6,13 @@ well within seconds of the heal and not after as long as the cut lasted.
 
 from collections.abc import Iterator
 
-from simulations.cli import main
+from simulations.command.cli import main
 from simulations.faults import Cut, Fault
-from simulations.jobs import film
 from simulations.kernel.prng import Stream
 from simulations.kernel.world import SECOND
-from simulations.model import Model
-from simulations.scenario import Bounds, Scenario, Stage
+from simulations.stage.jobs import film
+from simulations.stage.model import Model
+from simulations.stage.scenario import Bounds, Scenario, Stage
 
 LEADER_NS = 3 * SECOND
 

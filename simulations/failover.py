@@ -6,13 +6,13 @@ committed frontier, and the results are as if nothing had happened.
 
 from collections.abc import Iterator
 
-from simulations.cli import main
+from simulations.command.cli import main
 from simulations.faults import Fault, Kill
-from simulations.jobs import film
 from simulations.kernel.prng import Stream
 from simulations.kernel.world import MS, SECOND
-from simulations.model import Model
-from simulations.scenario import Scenario
+from simulations.stage.jobs import film
+from simulations.stage.model import Model
+from simulations.stage.scenario import Scenario
 
 
 def faults(draw: Stream, model: Model) -> Iterator[Fault]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from simulations.ownjob import Outcome
+    from simulations.whatif.ownjob import Outcome
 
 
 @pytest.fixture
@@ -22,8 +22,8 @@ def nanosim() -> "Callable[..., Outcome]":
 
     `cluster` is five Raspberry Pis unless told; `nas_dir` is where the graph's inputs are.
     """
-    from simulations.cluster import Cluster
-    from simulations.ownjob import run
+    from simulations.whatif.cluster import Cluster
+    from simulations.whatif.ownjob import run
 
     def play(graph: Any, *faults: Any, **options: Any) -> "Outcome":
         cluster = options.pop("cluster", None) or Cluster.pis(5)

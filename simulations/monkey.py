@@ -5,7 +5,7 @@
 
 from collections.abc import Iterator
 
-from simulations.cli import main
+from simulations.command.cli import main
 from simulations.faults import (
     BadWire,
     Clog,
@@ -33,12 +33,12 @@ from simulations.faults import (
     StepClock,
 )  # fmt: skip
 from simulations.hosts.disk import DiskModel
-from simulations.jobs import film
 from simulations.kernel.prng import Stream
 from simulations.kernel.world import MS, SECOND, US
-from simulations.model import Model
 from simulations.net.network import Wire
-from simulations.scenario import Bounds, Scenario
+from simulations.stage.jobs import film
+from simulations.stage.model import Model
+from simulations.stage.scenario import Bounds, Scenario
 
 FIRST_NS = 3 * SECOND
 LASTS_NS = 15 * SECOND

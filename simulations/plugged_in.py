@@ -7,14 +7,14 @@ cluster after the heal.
 
 from collections.abc import Iterator
 
-from simulations.cli import main
+from simulations.command.cli import main
 from simulations.faults import Cut, Fault, Join
-from simulations.jobs import film
 from simulations.kernel.prng import Stream
 from simulations.kernel.world import MS, SECOND
-from simulations.model import Model
 from simulations.net.network import Wire
-from simulations.scenario import Bounds, Scenario
+from simulations.stage.jobs import film
+from simulations.stage.model import Model
+from simulations.stage.scenario import Bounds, Scenario
 
 
 def faults(draw: Stream, model: Model) -> Iterator[Fault]:

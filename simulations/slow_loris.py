@@ -5,13 +5,13 @@
 
 from collections.abc import Iterator
 
-from simulations.cli import main
+from simulations.command.cli import main
 from simulations.faults import BadWire, Fault
-from simulations.jobs import film
 from simulations.kernel.prng import Stream
 from simulations.kernel.world import SECOND
-from simulations.model import Model
-from simulations.scenario import Bounds, Scenario
+from simulations.stage.jobs import film
+from simulations.stage.model import Model
+from simulations.stage.scenario import Bounds, Scenario
 
 
 def faults(draw: Stream, model: Model) -> Iterator[Fault]:

@@ -6,13 +6,13 @@ the others do not wait for it.
 
 from collections.abc import Iterator
 
-from simulations.cli import main
+from simulations.command.cli import main
 from simulations.faults import Cut, Fault, Kill, Knob, PowerOff
-from simulations.jobs import film
 from simulations.kernel.prng import Stream
 from simulations.kernel.world import SECOND
-from simulations.model import Model
-from simulations.scenario import Scenario
+from simulations.stage.jobs import film
+from simulations.stage.model import Model
+from simulations.stage.scenario import Scenario
 
 CRUMBS = (
     ("nanoboost.consensus.snapshotting:LOG_ENTRIES_MAX", 8),

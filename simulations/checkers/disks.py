@@ -17,7 +17,7 @@ from simulations.kernel.journal import Record
 from simulations.kernel.world import MS, SECOND
 
 if TYPE_CHECKING:
-    from simulations.lab import Lab
+    from simulations.stage.lab import Lab
 
 ENDS_NS = 10 * MS
 """A process that wants to end has ended by then."""

@@ -18,8 +18,8 @@ from simulations.checkers.members import MembersAreTrue
 from simulations.checkers.raft import RaftHolds
 
 if TYPE_CHECKING:
-    from simulations.lab import Lab
-    from simulations.survey import Life
+    from simulations.stage.lab import Lab
+    from simulations.stage.survey import Life
 
 APPLYING = 256
 """Entries that may come between the moment when a log is long enough and its snapshot."""

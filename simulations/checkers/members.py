@@ -15,7 +15,7 @@ from nanoboost.ids import NodeId
 from simulations.kernel.world import SECOND
 
 if TYPE_CHECKING:
-    from simulations.lab import Lab
+    from simulations.stage.lab import Lab
 
 BOUND_NS = 25 * SECOND
 """How long the network must have been quiet before a view must be true.  (In the profile `lan`

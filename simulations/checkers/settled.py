@@ -16,7 +16,7 @@ from simulations.checkers.raft import RaftHolds
 from simulations.kernel.world import SECOND
 
 if TYPE_CHECKING:
-    from simulations.lab import Lab
+    from simulations.stage.lab import Lab
 
 CLAIMS = {
     "L1": "one master",

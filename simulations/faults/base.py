@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from attrs import asdict, fields, frozen
 
 if TYPE_CHECKING:
-    from simulations.lab import Lab
+    from simulations.stage.lab import Lab
 
 KINDS: "dict[str, type[Fault]]" = {}
 """All kinds of faults, by the name of their class."""

@@ -9,10 +9,10 @@ from attrs import frozen
 
 from nanoboost.ids import JobId
 from simulations.faults.base import Fault, kind
-from simulations.jobs import film
+from simulations.stage.jobs import film
 
 if TYPE_CHECKING:
-    from simulations.lab import Lab
+    from simulations.stage.lab import Lab
 
 
 @kind

@@ -12,7 +12,7 @@ from simulations.faults.base import Fault, kind
 from simulations.hosts.disk import DiskModel
 
 if TYPE_CHECKING:
-    from simulations.lab import Lab
+    from simulations.stage.lab import Lab
 
 
 @kind

@@ -15,7 +15,7 @@ from simulations.faults.base import Fault, kind
 from simulations.kernel.prng import Stream
 
 if TYPE_CHECKING:
-    from simulations.lab import Lab
+    from simulations.stage.lab import Lab
 
 ACTIVE_PERMILLE = 150
 

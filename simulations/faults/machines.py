@@ -13,7 +13,7 @@ from simulations.faults.base import Fault, kind
 from simulations.kernel.world import MS
 
 if TYPE_CHECKING:
-    from simulations.lab import Lab
+    from simulations.stage.lab import Lab
 
 LAST_WORDS_NS = 20 * MS
 """How long a machine that goes down still has a network."""

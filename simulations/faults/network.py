@@ -11,7 +11,7 @@ from simulations.faults.base import Fault, kind
 from simulations.kernel.world import US
 
 if TYPE_CHECKING:
-    from simulations.lab import Lab
+    from simulations.stage.lab import Lab
 
 Names = tuple[str, ...]
 """Machines; as a second side, () means all others, the client's too."""

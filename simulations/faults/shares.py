@@ -10,8 +10,8 @@ from attrs import frozen
 from simulations.faults.base import Fault, kind
 
 if TYPE_CHECKING:
-    from simulations.lab import Lab
     from simulations.procs.nas import Mount
+    from simulations.stage.lab import Lab
 
 Names = tuple[str, ...]
 

@@ -10,7 +10,7 @@ from attrs import frozen
 from simulations.faults.base import Fault, kind
 
 if TYPE_CHECKING:
-    from simulations.lab import Lab
+    from simulations.stage.lab import Lab
 
 
 @kind

@@ -12,7 +12,7 @@ from attrs import frozen
 
 from simulations.kernel.journal import Record
 from simulations.kernel.world import MS, SECOND
-from simulations.scenario import Result
+from simulations.stage.scenario import Result
 
 WIDTH, LEFT, LANE = 1200, 90, 34
 LAST_NS = 500 * MS

@@ -6,9 +6,9 @@
 from collections import Counter
 
 from simulations.checkers.settled import CLAIMS
+from simulations.command.sweep import Verdict
 from simulations.kernel.world import SECOND
-from simulations.scenario import Scenario
-from simulations.sweep import Verdict
+from simulations.stage.scenario import Scenario
 
 
 class Swept:

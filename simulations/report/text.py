@@ -4,7 +4,7 @@ from simulations.checkers.settled import CLAIMS
 from simulations.kernel.journal import Record
 from simulations.kernel.world import SECOND
 from simulations.report.lanes import lanes
-from simulations.scenario import Result
+from simulations.stage.scenario import Result
 
 MAIN_EVENTS = ("mastership", "voters", "submitted", "job", "down", "ended_itself", "listening")
 

@@ -23,7 +23,7 @@ from nanoboost.wire.messages import JobState
 from nanoboost.wire.records import JobEntry, JobSubmitted
 from simulations.checkers.frontiers import must_be_closed
 from simulations.checkers.raft import INVARIANTS, Broken, RaftHolds
-from simulations.jobs import film
+from simulations.stage.jobs import film
 
 A, B, C, D = (NodeId(name * 16) for name in "abcd")
 ALL = Configuration((A, B, C))

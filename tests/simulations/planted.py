@@ -53,12 +53,12 @@ from nanoboost.net.pump import Pump
 from nanoboost.net.session import PULSE_S, Session
 from nanoboost.wire.messages import JobState, Parent
 from simulations.checkers.ghosts import do_intersect
-from simulations.cli import main as play
+from simulations.command.cli import main as play
+from simulations.command.sweep import HASH_SEEDS, judged, traces_elsewhere
+from simulations.command.sweep import Verdict as Ended
 from simulations.hosts import disk
 from simulations.hosts.disk import SimStore
-from simulations.scenario import Scenario
-from simulations.sweep import HASH_SEEDS, judged, traces_elsewhere
-from simulations.sweep import Verdict as Ended
+from simulations.stage.scenario import Scenario
 from simulations.usage import NOT_DETERMINISTIC
 
 Patches = Iterator[None]

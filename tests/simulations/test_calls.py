@@ -2,8 +2,8 @@
 
 from nanoboost.gossip.members import State
 from simulations.kernel.world import SECOND
-from simulations.lab import Lab
-from simulations.model import Model
+from simulations.stage.lab import Lab
+from simulations.stage.model import Model
 
 
 def seen(lab: Lab) -> dict[str, set[str]]:

@@ -25,9 +25,9 @@ from simulations.checkers.tasks import (
     NobodyIsOverworked,
     WinnersArePublished,
 )
-from simulations.jobs import film
 from simulations.kernel.journal import Record
 from simulations.kernel.world import MS
+from simulations.stage.jobs import film
 
 IDS = {NodeId("a"): "one", NodeId("b"): "other"}
 

@@ -22,7 +22,7 @@ from simulations.checkers.raft import RaftHolds
 from simulations.checkers.settled import LAG_LOOKS, AllIsWell, bounds_ns
 from simulations.kernel.journal import Record
 from simulations.kernel.world import MS, SECOND
-from simulations.model import Model
+from simulations.stage.model import Model
 
 NAMES = ("n0", "n1", "n2")
 IDS = {NodeId(name * 8): name for name in NAMES}

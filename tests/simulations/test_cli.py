@@ -12,13 +12,13 @@ from xml.etree import ElementTree
 import pytest
 from attrs import evolve
 
-from simulations import cli
-from simulations.cli import Play, parser_for
+from simulations.command import cli
+from simulations.command.cli import Play, parser_for
+from simulations.command.findings import Finding
+from simulations.command.sweep import Verdict, judged
 from simulations.faults import Plan
-from simulations.findings import Finding
 from simulations.partition import SCENARIO
 from simulations.report.swept import Swept
-from simulations.sweep import Verdict, judged
 from simulations.usage import INVARIANT, LIVENESS, NEVER_HAPPENED, NOT_DETERMINISTIC, USAGE
 from tests.simulations.planted import PLANTED
 

@@ -40,18 +40,20 @@ ALLOWED = {
         "socket.gethostname is of the real world",
     },
     "nanoboost/freeze.py": {BY_ID},  # one object of the user's graph is one task; never an order
-    "simulations/cli.py": {
+    "simulations/command/cli.py": {
         "time.process_time is of the real world",  # what a sweep has cost, for people
         "time.monotonic is of the real world",
     },
     "simulations/gossip_table.py": {"time.perf_counter is of the real world"},
-    "simulations/sweep.py": {  # the second process
+    "simulations/command/sweep.py": {  # the second process
         "subprocess.run is of the real world",
         "subprocess.PIPE is of the real world",
         "tempfile.TemporaryDirectory is of the real world",
     },
     "simulations/net/reactor.py": {BY_ID},  # in the order in which they were added
-    "simulations/scenario.py": {"time.process_time is of the real world"},  # what a run has cost
+    "simulations/stage/scenario.py": {
+        "time.process_time is of the real world"
+    },  # what a run has cost
 }
 
 

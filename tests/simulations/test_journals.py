@@ -21,7 +21,7 @@ from nanoboost.world.journal import JOURNAL, RAFT_JOURNAL, RaftJournal
 from nanoboost.world.store import read_pairs
 from simulations.calm import SCENARIO as CALM
 from simulations.journals import judged, told
-from simulations.scenario import run
+from simulations.stage.scenario import run
 from tests.consensus.cluster import Cluster
 from tests.consensus.mutants import MUTANTS
 

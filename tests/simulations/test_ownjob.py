@@ -12,12 +12,12 @@ from nanoboost.errors import UserError
 from nanoboost.plan import Plan as Job
 from simulations import Cluster, kill, run
 from simulations.fixture import nanosim as nanosim
-from simulations.jobs import film
-from simulations.model import HostModel
-from simulations.ownjob import timed
 from simulations.report.lanes import MASTER
+from simulations.stage.jobs import film
+from simulations.stage.model import HostModel
 from simulations.usage import LIVENESS, USAGE
-from simulations.whatif import main
+from simulations.whatif.ownjob import timed
+from simulations.whatif.questions import main
 
 ROOT = Path(__file__).resolve().parents[2]
 SHED = """

@@ -6,7 +6,7 @@ comes first.)
 
 import pytest
 
-from simulations.sweep import Verdict, judged
+from simulations.command.sweep import Verdict, judged
 from tests.simulations.planted import PLANTED, Planted, scenario_of
 
 LAYERS = {"disk", "consensus", "registry", "gossip", "net", "master", "agent"}

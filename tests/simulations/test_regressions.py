@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from simulations.findings import Finding
-from simulations.sweep import judged
+from simulations.command.findings import Finding
+from simulations.command.sweep import judged
 from tests.simulations.planted import scenario_of
 
 FILES = sorted((Path(__file__).parent / "regressions").glob("*.json"))

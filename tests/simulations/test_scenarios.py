@@ -17,6 +17,7 @@ from nanoboost.wire.records import JobEntry
 from simulations.__main__ import SCENARIOS, list_scenarios
 from simulations.asymmetric import SCENARIO as ASYMMETRIC
 from simulations.blackout import SCENARIO as BLACKOUT
+from simulations.command.sweep import first_difference
 from simulations.failover import SCENARIO as FAILOVER
 from simulations.faults import Plan
 from simulations.hosts.disk import SimStore, Writes
@@ -24,8 +25,7 @@ from simulations.kernel.world import SECOND
 from simulations.monkey import SCENARIO as MONKEY
 from simulations.partition import SCENARIO as PARTITION
 from simulations.rolling_restart import SCENARIO as ROLLING
-from simulations.scenario import Scenario, run
-from simulations.sweep import first_difference
+from simulations.stage.scenario import Scenario, run
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -3,8 +3,8 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from simulations.command.shrink import Shrinking
 from simulations.faults import Kill, Plan
-from simulations.shrink import Shrinking
 
 PLAN = Plan(tuple(Kill(number, 1, f"n{number}") for number in range(16)))
 

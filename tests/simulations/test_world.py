@@ -18,7 +18,7 @@ from simulations.hosts.machine import Incarnation, Machine
 from simulations.kernel.world import MS, SECOND, World
 from simulations.net.network import Network, Wire
 from simulations.procs.nas import NotThere, SimNas
-from simulations.scenario import run
+from simulations.stage.scenario import run
 
 PORT = 7000
 

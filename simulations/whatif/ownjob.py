@@ -12,13 +12,13 @@ from attrs import define, evolve, field, frozen
 from nanoboost.errors import UserError
 from nanoboost.graph import NanoGraph, load_graph
 from nanoboost.plan import Plan as Job
-from simulations.cluster import Cluster
 from simulations.faults import Plan, PowerOff
-from simulations.jobs import makespan_ns
 from simulations.kernel.journal import Record
 from simulations.kernel.world import MS, SECOND
 from simulations.report.lanes import lanes
-from simulations.scenario import Scenario, Stage
+from simulations.stage.jobs import makespan_ns
+from simulations.stage.scenario import Scenario, Stage
+from simulations.whatif.cluster import Cluster
 
 SECONDS = 1.0
 """How long a task takes of which nothing is said."""

@@ -13,8 +13,8 @@ from nanoboost.ids import NodeId
 from nanoboost.node import Node
 from simulations.hosts.machine import Incarnation, Machine
 from simulations.kernel.world import SECOND, World
-from simulations.model import Model
 from simulations.net.network import Kernel, Network
+from simulations.stage.model import Model
 
 CLIENT = "client"
 """The machine from which jobs are submitted; no node runs there."""

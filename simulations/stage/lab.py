@@ -23,14 +23,12 @@ from nanoboost.node import Node, compose
 from nanoboost.plan import Plan
 from nanoboost.runtime import Host, Network
 from nanoboost.wire.messages import TaskDone
-from simulations.client import Client
 from simulations.faults.base import Fault
 from simulations.hosts.machine import Incarnation, Machine
 from simulations.hosts.security import SimSecurity
 from simulations.kernel.guard import guarded
 from simulations.kernel.journal import Records
 from simulations.kernel.world import MS, SECOND, World
-from simulations.model import Model
 from simulations.net.network import BROADCAST
 from simulations.procs.attempts import AttemptChild
 from simulations.procs.conduct import Conduct
@@ -38,7 +36,9 @@ from simulations.procs.errands import ErrandChild
 from simulations.procs.nas import SimNas, sources_of
 from simulations.procs.process import Process, Program
 from simulations.report.lanes import Fault as Deed
-from simulations.survey import CLIENT, Life, NoSuchMachine, Survey
+from simulations.stage.client import Client
+from simulations.stage.model import Model
+from simulations.stage.survey import CLIENT, Life, NoSuchMachine, Survey
 
 NAS_DIR = "/nas"
 START_GAP_NS = 200 * MS

@@ -22,7 +22,7 @@ from simulations.kernel.world import SECOND
 
 if TYPE_CHECKING:
     from simulations.hosts.machine import Incarnation
-    from simulations.lab import Lab
+    from simulations.stage.lab import Lab
 
 CODE = b"code"
 AGAIN_NS = SECOND

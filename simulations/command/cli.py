@@ -17,16 +17,9 @@ from typing import NoReturn, TextIO
 from attrs import asdict
 from twisted.logger import globalLogBeginner
 
-from simulations import whatif
-from simulations.faults import Plan
-from simulations.findings import Finding
-from simulations.kernel.world import SECOND
-from simulations.report import svg
-from simulations.report.swept import Swept
-from simulations.report.text import prose_of, told
-from simulations.scenario import LIMIT_S, Result, Scenario, run
-from simulations.shrink import RUNS_MAX, Shrinking
-from simulations.sweep import (
+from simulations.command.findings import Finding
+from simulations.command.shrink import RUNS_MAX, Shrinking
+from simulations.command.sweep import (
     RECHECKED,
     Verdict,
     judged,
@@ -36,7 +29,14 @@ from simulations.sweep import (
     traces_elsewhere,
     verdict_of,
 )
+from simulations.faults import Plan
+from simulations.kernel.world import SECOND
+from simulations.report import svg
+from simulations.report.swept import Swept
+from simulations.report.text import prose_of, told
+from simulations.stage.scenario import LIMIT_S, Result, Scenario, run
 from simulations.usage import NEVER_HAPPENED, NOT_DETERMINISTIC, Parser
+from simulations.whatif import questions
 
 MARKS_NEED = 20
 """A sweep of fewer seeds is not blamed for what it never saw."""
@@ -73,7 +73,7 @@ def main(scenario: Scenario, command: Sequence[str] = ()) -> NoReturn:
     if scenario.name == "failover" and any(
         each.partition("=")[0] == "--graph" for each in sys.argv[1:]
     ):
-        sys.exit(whatif.main(sys.argv[1:]))
+        sys.exit(questions.main(sys.argv[1:]))
     parser = parser_for(scenario)
     options = parser.parse_args()
     if options.seeds < 0 or options.jobs < 1:

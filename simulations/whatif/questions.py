@@ -17,9 +17,9 @@ from twisted.logger import globalLogBeginner
 
 from nanoboost.errors import UserError
 from nanoboost.plan import Plan as Job
-from simulations.cluster import Cluster
-from simulations.ownjob import Death, Outcome, after_calm, check, kill, load_job, run, timed
 from simulations.usage import INVARIANT, LIVENESS, USAGE, Parser
+from simulations.whatif.cluster import Cluster
+from simulations.whatif.ownjob import Death, Outcome, after_calm, check, kill, load_job, run, timed
 
 MODELLED = (
     "modelled: links, disks, slots, speeds, durations up to 40 % longer than told.  Not: the load "

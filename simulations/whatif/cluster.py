@@ -15,8 +15,8 @@ from nanoboost.config import NODE_NAME, PROFILES, Profile
 from nanoboost.errors import UserError
 from simulations.hosts.disk import DiskModel
 from simulations.kernel.world import MS
-from simulations.model import HostModel, Model
 from simulations.net.network import Wire
+from simulations.stage.model import HostModel, Model
 
 _HOST_KEYS = ("speed", "cores", "memory_mib", "slots", "labels", "voter")
 _LINK_KEYS = ("latency_ms", "jitter_ms", "loss_percent", "mbit_s")

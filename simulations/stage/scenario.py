@@ -47,13 +47,13 @@ from simulations.checkers.tasks import (
 )
 from simulations.faults import Fault, Kill, Plan, knobs
 from simulations.faults.knobs import Knob
-from simulations.jobs import makespan_ns
 from simulations.kernel.journal import Record
 from simulations.kernel.prng import Stream
 from simulations.kernel.world import MS, SECOND
-from simulations.lab import Lab
-from simulations.marks import MARKS
-from simulations.model import Model
+from simulations.stage.jobs import makespan_ns
+from simulations.stage.lab import Lab
+from simulations.stage.marks import MARKS
+from simulations.stage.model import Model
 
 JOB = JobId("film-1")
 VOTERS = 3

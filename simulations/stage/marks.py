@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from simulations.kernel.world import SECOND
 
 if TYPE_CHECKING:
-    from simulations.scenario import Stage
+    from simulations.stage.scenario import Stage
 
 
 def _said(event: str, **facts: object) -> "Callable[[Stage], bool]":

@@ -18,7 +18,7 @@ from attrs import field, frozen
 
 from simulations.faults import Plan
 from simulations.kernel.world import SECOND, Zeno
-from simulations.scenario import LIMIT_S, Result, Scenario, run
+from simulations.stage.scenario import LIMIT_S, Result, Scenario, run
 from simulations.usage import INVARIANT
 
 RECHECKED = 50

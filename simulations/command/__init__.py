@@ -1,0 +1,1 @@
+"""What the command line of a scenario does: one run, a sweep of many, a failing plan shrunk."""

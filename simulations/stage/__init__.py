@@ -1,0 +1,1 @@
+"""How a run is set up, played and judged: machines, job, client, faults, marks."""
