@@ -13,10 +13,11 @@ from nanoboost.ids import TaskId
 from nanoboost.plan import Plan
 from nanoboost.wire.messages import Outcome
 from simulations.checkers.judge import Broken
+from simulations.checkers.tasks import CRASHES_MAX
 from simulations.kernel.journal import Record
 
 Task = tuple[str, TaskId]
-DONE = Outcome.DONE.name
+DONE, FAILED = Outcome.DONE.name, Outcome.FAILED.name
 
 
 @define
@@ -32,8 +33,8 @@ class _Reign:
 @define(eq=False)
 class SaidTwiceCountsOnce:
     """A master accepts the end of an attempt once; a task that is done is accepted, refused and
-    executed no more; it is called finished once in all; and a job fails only after more attempts
-    than its class forgives, whoever told of them how often."""
+    executed no more; it is called finished once in all; and a job fails only after more attempts of
+    one task have failed than its class forgives, whoever told of them how often."""
 
     jobs: Mapping[str, Plan] = field()
     code: str = field(default="T7", init=False)
@@ -42,15 +43,20 @@ class SaidTwiceCountsOnce:
     _finished: dict[Task, int] = field(factory=dict, init=False)
     """The term in which its master said so."""
     _executed: Counter[Task] = field(factory=Counter, init=False)
+    _failed: dict[Task, dict[str, None]] = field(factory=dict, init=False)
+    """The attempts whose agents say that they have failed."""
 
     def saw(self, record: Record) -> None:
-        """Look at what masters say."""
+        """Look at what masters say, and at which attempts have failed."""
         if record.event == "mastership":
             self._reigns[record.node] = _Reign(record["term"] if record["is_me"] else 0)
         elif record.event in ("done", "refused", "finished", "execute"):
             reign = self._reigns.get(record.node)
             if reign is not None and reign.term:
                 self._judge(reign, record, (record["job"], TaskId(record["task"])))
+        elif record.event == "ended" and record["outcome"] == FAILED:
+            task = (record["job"], TaskId(record["task"]))
+            self._failed.setdefault(task, {})[record["attempt"]] = None
         elif record.event == "job" and record["state"] == "failed":
             self._fails(record["job"])
 
@@ -76,11 +82,17 @@ class SaidTwiceCountsOnce:
             reign.won[task] = attempt
 
     def _fails(self, job: str) -> None:
+        """A crash is not always the task's own fault, so it is forgiven more often; which attempts
+        died with their node nobody may have seen, so all that were executed are counted there."""
         plan = self.jobs[job]
-        failing = [task for name, task in self._executed if name == job]
-        if not any(self._executed[job, task] > plan.class_of(task).retries for task in failing):
-            most = max((self._executed[job, task] for task in failing), default=0)
-            raise Broken(f"job {job} failed, and no task was started more than {most} times")
+        tasks = [task for name, task in self._executed if name == job]
+        for task in tasks:
+            retries = plan.class_of(task).retries
+            if len(self._failed.get((job, task), ())) > retries:
+                return
+            if self._executed[job, task] > retries + CRASHES_MAX:
+                return
+        raise Broken(f"job {job} failed, and none of its tasks has failed often enough")
 
     def end(self) -> None:
         """Nothing is left to look at."""

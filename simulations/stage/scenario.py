@@ -164,9 +164,9 @@ class Stage:
         self.recovered_ns: dict[str, int] = {}
         """How long after the heal something was well again, by the code of the claim."""
         self.complaints: list[str] = []
+        """What should have come in the end, and did not."""
         self.registry: dict[JobId, JobState] = {}
         """What the latest master to be read knows of each job."""
-        """What should have come in the end, and did not."""
 
     # --- what happens ----------------------------------------------------------------------------
 

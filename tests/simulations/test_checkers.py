@@ -106,7 +106,16 @@ def down(name: str) -> Record:
 
 FAILED = said("one", "disk_failed", why="input/output error")
 WON = [master("one", 1), execute(1), done("one", "1.1")]
-THRICE = [execute(1, 1), execute(1, 2), execute(1, 3)]
+
+
+def failed(*attempts: str) -> list[Record]:
+    facts = {"job": "j", "task": 3, "outcome": "FAILED"}
+    return [said("one", "ended", attempt=attempt, **facts) for attempt in attempts]
+
+
+def executed(times: int) -> list[Record]:
+    return [execute(1, n + 1) for n in range(times)]
+
 
 ALLOWED: list[tuple[Callable[[], Checker], list[Record]]] = [
     (lambda: OneMasterATerm(IDS), [master("one", 1), master("other", 2), master("one", 1)]),
@@ -125,7 +134,8 @@ ALLOWED: list[tuple[Callable[[], Checker], list[Record]]] = [
     (twice, [*WON, finished("one", "1.1")]),
     (twice, [*WON, master("other", 2), done("other", "1.1"), finished("other", "1.1")]),
     (twice, [*WON[:2], done("one", "1.1", "CRASHED"), execute(1, 2), done("one", "1.2")]),
-    (twice, [master("one", 1), *THRICE, job("failed")]),
+    (twice, [master("one", 1), *executed(3), *failed("1.1", "1.2", "1.3"), job("failed")]),
+    (twice, [master("one", 1), *executed(6), job("failed")]),  # all of them may have crashed
     (
         FailedDiskEndsTheNode,
         [FAILED, down("one"), later(said("one", "listening"), 2000)],
@@ -152,7 +162,9 @@ FORBIDDEN: list[tuple[Callable[[], Checker], list[Record]]] = [
     (twice, [*WON, finished("one", "1.1"), finished("one", "1.1")]),
     (twice, [*WON, finished("one", "1.1"), master("other", 2), done("other", "1.1")]),
     (twice, [*WON[:2], done("one", "1.1", "FAILED"), done("one", "1.1", "FAILED")]),
-    (twice, [master("one", 1), *THRICE[:2], job("failed")]),
+    (twice, [master("one", 1), *executed(2), *failed("1.1", "1.2"), job("failed")]),
+    (twice, [master("one", 1), *executed(3), *failed("1.1", "1.2", "1.1"), job("failed")]),
+    (twice, [master("one", 1), *executed(5), job("failed")]),
     (
         FailedDiskEndsTheNode,
         [FAILED, down("other"), later(said("other", "listening"), 2000)],
