@@ -26,6 +26,7 @@ SCENARIOS = (
     "membership_change",
     "identity_clash",
     "slow_disk",
+    "slow_cpu",
     "bit_rot",
     "fsync_error",
     "full_disk",

@@ -254,14 +254,14 @@ class View:
             self._outbox.append(Isolation(False))
 
     def reproach(self, now: float, header: Header) -> Record | None:
-        """What is held against the sender of `header`, if it is to be told: as suspected, dead or
-        gone it cannot know, and its own rumors may never say."""
+        """What is held against the sender of `header`, if it is to be told: suspected, dead or gone
+        it cannot know; and its refutation, if it has made one, may be lost: that is said soon."""
         record = self._table.get(header.sender)
         if record is None or record.state is State.ALIVE or not self._timing.own_rules:
             return None
-        if header.incarnation > record.incarnation:
-            return None  # it has refuted already; its rumor is on the way
-        if now - self._reproached_at.get(header.sender, -inf) < ACCUSED_GAP_S:
+        has_refuted = header.incarnation > record.incarnation
+        gap = self._timing.probe_interval_s if has_refuted else ACCUSED_GAP_S
+        if now - self._reproached_at.get(header.sender, -inf) < gap:
             return None
         self._reproached_at[header.sender] = now
         return record

@@ -14,6 +14,7 @@ from simulations.faults.machines import (
     PowerOff,
     Reboot,
     Restart,
+    SlowCpu,
     StepClock,
 )
 from simulations.faults.network import BadWire, Clog, Cut, Deaf, ForeignCertificate
@@ -50,6 +51,7 @@ __all__ = [
     "RepeatDone",
     "Restart",
     "RotDisk",
+    "SlowCpu",
     "SlowDisk",
     "SlowNas",
     "StaleNas",

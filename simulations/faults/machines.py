@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from attrs import frozen
 
 from simulations.faults.base import Fault, kind
-from simulations.kernel.world import MS
+from simulations.kernel.world import MS, US
 
 if TYPE_CHECKING:
     from simulations.stage.lab import Lab
@@ -80,6 +80,23 @@ class Pause(Fault):
         if life is not None and life.process.alive:
             life.process.pause()
             lab.lasting(f"{name} pauses", self.lasts, life.process.resume)
+
+
+@kind
+@frozen
+class SlowCpu(Fault):
+    """Whatever a node does takes it so many microseconds longer, and the next thing waits: a small
+    machine, or one that others keep busy.  (Its children have their own: `HostModel.speed`.)"""
+
+    who: str
+    event_us: int
+
+    def apply(self, lab: "Lab") -> None:
+        """Slow it down, through all of its lives."""
+        name = lab.find(self.who)
+        machine = lab.machines[name]
+        machine.slow_down(self.event_us * US)
+        lab.lasting(f"slow processor at {name}", self.lasts, lambda: machine.slow_down(0))
 
 
 @kind

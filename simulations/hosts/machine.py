@@ -32,6 +32,8 @@ class Incarnation:
         self.machine = machine
         self.number = number
         self.parked: list[Event] | None = None
+        self.event_ns = machine.event_ns
+        self.busy_until = 0
         self.reactor = SimReactor(machine.world, machine.kernel, self, self.spawn, machine.clock)
         self.store = SimStore(machine.world, self, machine.disk)
         self.children: dict[int, Process] = {}
@@ -130,7 +132,10 @@ class Machine:
         """Whether children go on when their node is killed (as where no kernel ends them)."""
         self.orphans_wait_ns = 0
         """How long the next of those waits before it writes what it has made."""
+        self.event_ns = 0
+        """How long its processor is busy with each event of its node, beside no time at all."""
         self.lives = 0
+        self._life: Incarnation | None = None
         self._pid = 100
 
     def new_pid(self) -> int:
@@ -141,4 +146,11 @@ class Machine:
     def new_life(self) -> Incarnation:
         """A new process."""
         self.lives += 1
-        return Incarnation(self, self.lives)
+        self._life = Incarnation(self, self.lives)
+        return self._life
+
+    def slow_down(self, event_ns: int) -> None:
+        """From now on each event takes its node so long, in this life and in later ones."""
+        self.event_ns = event_ns
+        if self._life is not None:
+            self._life.event_ns = event_ns

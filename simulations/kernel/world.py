@@ -23,11 +23,14 @@ AT_ONE_INSTANT_MAX = 50_000
 
 class Owner(Protocol):
     """Whose events they are.  One that is stopped for a while is not alive, and `parked` is a list:
-    what it should do meanwhile waits there."""
+    what it should do meanwhile waits there.  One whose processor is slow is busy with each event
+    for `event_ns`, and up to `busy_until` the next one waits."""
 
     name: str
     alive: bool
     parked: "list[Event] | None"
+    event_ns: int
+    busy_until: int
 
 
 @define(eq=False)
@@ -37,6 +40,8 @@ class Nature:
     name: str = "world"
     alive: bool = True
     parked: "list[Event] | None" = None
+    event_ns: int = 0
+    busy_until: int = 0
 
 
 class Zeno(AssertionError):
@@ -115,6 +120,11 @@ class World:
                 if call is not None and owner.parked is not None:
                     owner.parked.append(event)
                 continue
+            if owner.event_ns:
+                if when < owner.busy_until:
+                    heapq.heappush(heap, (owner.busy_until, order, event))
+                    continue
+                owner.busy_until = when + owner.event_ns
             at_this_instant = at_this_instant + 1 if when == self.now else 0
             if at_this_instant > AT_ONE_INSTANT_MAX:
                 raise Zeno(f"{owner.name} is busy without end at {self.now} ns: {call}")

@@ -58,6 +58,8 @@ class Kernel:
         self.ip = ip
         self.alive = True
         self.parked: list[Event] | None = None
+        self.event_ns = 0
+        self.busy_until = 0
         self.listeners: dict[int, Any] = {}
         self.datagram_ports: dict[int, Any] = {}
         self.sockets: dict[int, Any] = {}

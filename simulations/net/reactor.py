@@ -254,6 +254,7 @@ class SimReactor(_PollLikeMixin, _DisconnectSelectableMixin):
         self._turn_is_due = False
         self.turns += 1
         ready, self._ready = self._ready, {}
+        self._owner.busy_until += self._owner.event_ns * (len(ready) - 1)  # the first is counted
         for fd in ready:
             events = self._events(fd)
             selectable = self._reads.get(fd) or self._writes.get(fd)

@@ -52,6 +52,8 @@ class Process:
         self.name = f"{parent.name}/{pid}"
         self.alive = True
         self.parked: list[Event] | None = None
+        self.event_ns = 0
+        self.busy_until = 0
         self.stuck_until = 0
         """It is in a call of the NAS that does not come back: nothing can end it before."""
         self.is_doomed = False

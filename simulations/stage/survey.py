@@ -12,7 +12,7 @@ from attrs import field, frozen
 from nanoboost.ids import NodeId
 from nanoboost.node import Node
 from simulations.hosts.machine import Incarnation, Machine
-from simulations.kernel.world import SECOND, World
+from simulations.kernel.world import MS, SECOND, World
 from simulations.net.network import Kernel, Network
 from simulations.stage.model import Model
 
@@ -20,6 +20,9 @@ CLIENT = "client"
 """The machine from which jobs are submitted; no node runs there."""
 CUT_OFF_NS = 3 * SECOND
 """An answer that came just before a cut may wait so long for the own disk."""
+
+EVENT_NS_MAX = 30 * MS
+"""A node that is busy for longer with each event falls behind, however little it is asked."""
 
 
 @frozen(eq=False)
@@ -112,10 +115,11 @@ class Survey:
         return there if one_way else [*there, *((other, one) for one, other in there)]
 
     def is_well(self, name: str) -> bool:
-        """Whether this node runs on a machine with nothing wrong."""
+        """Whether this node runs on a machine with nothing wrong, and fast enough."""
         life = self.lives.get(name)
-        disk = self.machines[name].disk
-        return life is not None and life.process.alive and disk.is_usual
+        machine = self.machines[name]
+        usual = machine.disk.is_usual and machine.event_ns <= EVENT_NS_MAX
+        return usual and life is not None and life.process.alive
 
     def in_touch(self, one: str, other: str) -> bool:
         """Whether the wires between two machines are as usual, both ways."""

@@ -31,8 +31,8 @@ from nanoboost.gossip.voice import Voice
 from tests.gossip import test_exchange, test_lan, test_view
 from tests.gossip import test_hard_cases as hard
 
-_rows, _asked, _ask, _first, _merge, _seal = (
-    View.rows, JoinClock.asked, Voice.ask, Exchange._ask, View.merge, Seal.__init__,
+_rows, _asked, _ask, _first, _merge, _seal, _reproach = (
+    View.rows, JoinClock.asked, Voice.ask, Exchange._ask, View.merge, Seal.__init__, View.reproach,
 )  # fmt: skip
 
 
@@ -67,6 +67,13 @@ def _ask_once(self: Any, now: float, known: Any) -> Any:
 
 def _give_up(self: Any) -> None:
     self.due, self._is_alone = None, False
+
+
+def _reproach_the_silent(self: Any, now: float, header: Any) -> Any:
+    record = self.get(header.sender)
+    if record is not None and header.incarnation > record.incarnation:
+        return None
+    return _reproach(self, now, header)
 
 
 def _print_of_the_claim(record: Any) -> bytes:
@@ -169,6 +176,11 @@ MUTANTS = (
         "one notice in ten seconds",
         ((view, "ACCUSED_GAP_S", 0.0),),
         (hard.test_11_two_that_hold_each_other_dead_say_so_once_in_ten_seconds,),
+    ),
+    Mutant(
+        "whoever has refuted in vain is asked to say it again",
+        ((View, "reproach", _reproach_the_silent),),
+        (test_view.test_a_reproach_is_made_seldom_and_sooner_to_whoever_has_refuted,),
     ),
     Mutant(
         "hearsay of a death is not told on",

@@ -177,6 +177,9 @@ def test_whoever_is_held_dead_is_told_so_and_can_refute() -> None:
     ]
     again = poked.hear(Ping(header(2, 6), ME))
     assert Accused not in kinds(again), "once in ten seconds is enough"
+    poked.now += LAN.probe_interval_s
+    lost = poked.hear(Ping(header(2, 7, 1), ME))
+    assert Accused in kinds(lost), "it has refuted, and nobody has heard that"
     back = poked.hear(Ping(header(2, 7, 1), ME, (alive(2, 1),)))
     assert announced(back) == [(MemberUp, node_id(2))]
     (question,) = asked(back)

@@ -377,13 +377,20 @@ def test_the_accused_is_told_first_what_is_held_against_him() -> None:
     assert seen.tell(node_id(2))[0].node != node_id(2)
 
 
-def test_a_reproach_is_made_seldom_and_not_to_whoever_has_refuted() -> None:
+def test_a_reproach_is_made_seldom_and_sooner_to_whoever_has_refuted() -> None:
     seen = view()
     seen.believe(0.0, claim(ALIVE, 1))
     header = Header(node_id(1), Incarnation(1, 0), 0, bytes(8))
     assert seen.reproach(0.0, header) is None
     hold_dead(seen, 1, now=0.0)
-    assert seen.reproach(0.0, evolve(header, incarnation=Incarnation(1, 1))) is None
+    assert seen.reproach(0.0, header) is seen.get(node_id(1))
+    refuted = evolve(header, incarnation=Incarnation(1, 1))
+    interval = LAN.probe_interval_s
+    assert seen.reproach(interval - 0.1, refuted) is None
+    assert seen.reproach(interval, refuted) is seen.get(node_id(1))
+    seen = view()
+    seen.believe(0.0, claim(ALIVE, 1))
+    hold_dead(seen, 1, now=0.0)
     assert seen.reproach(0.0, header) is seen.get(node_id(1))
     assert seen.reproach(ACCUSED_GAP_S - 0.1, header) is None
     assert seen.reproach(ACCUSED_GAP_S, header) is seen.get(node_id(1))

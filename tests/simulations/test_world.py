@@ -75,6 +75,21 @@ def test_a_stopped_process_does_nothing_and_wakes_to_its_sockets_before_its_time
     assert woken == ["timer", "heard 1"]
 
 
+def test_a_slow_processor_does_one_thing_after_the_other_and_loses_nothing() -> None:
+    town = Town()
+    machine, reactor = town.machines[1], town.lives[1].reactor
+    machine.slow_down(100 * MS)
+    began: list[float] = []
+    for number in range(3):
+        reactor.callLater(1.0 + number / 1000, lambda: began.append(town.now))
+    town.say(b"meanwhile")
+    town.run(5.0)
+    assert [data for _, data in town.heard] == [b"meanwhile"]
+    assert began == pytest.approx([1.0, 1.1, 1.2], abs=0.001)
+    assert machine.new_life().event_ns == 100 * MS
+    machine.slow_down(0)
+
+
 def test_a_killed_process_does_not_wake() -> None:
     town = Town()
     town.lives[1].pause()
