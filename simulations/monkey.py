@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from simulations.command.cli import main
 from simulations.faults import (
+    BadHost,
     BadWire,
     Clog,
     Cut,
@@ -19,7 +20,9 @@ from simulations.faults import (
     FillDisk,
     ForeignCertificate,
     HangNas,
+    Join,
     Kill,
+    Leave,
     Misbehave,
     Orphan,
     Pause,
@@ -29,9 +32,11 @@ from simulations.faults import (
     Restart,
     SlowCpu,
     SlowDisk,
+    SlowNas,
     StaleNas,
     StallDisk,
     StepClock,
+    Submit,
 )  # fmt: skip
 from simulations.hosts.disk import DiskModel
 from simulations.kernel.prng import Stream
@@ -86,7 +91,12 @@ def kinds(
         "hanging NAS": HangNas(at, lasts, (who,)),
         "orphan": Orphan(at, lasts, who, little * 100 * MS),
         "repeated results": RepeatDone(at, lasts, who, little * 50 * MS),
+        "slow NAS": SlowNas(at, lasts, little * 20 * MS, (who,)),
         "bad task": Misbehave(at, 0, task, draw.choice(("raise", "exit", "crash", "mute"))),
+        "bad machine": BadHost(at, lasts, who, draw.choice(("raise", "exit", "crash"))),
+        "newcomer": Join(at, 0, f"m{at // MS}"),
+        "leave": Leave(at, 0, "newcomer"),
+        "more work": Submit(at, 0, f"film-{at // MS}", 4),
         "clock": StepClock(at, lasts, who, (little - 20) * 100_000),
         "drift": Drift(at, lasts, who, (little - 20) * 500),
         "no client": Disconnect(at, lasts),

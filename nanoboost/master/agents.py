@@ -7,7 +7,7 @@ from the agents' hellos.
 
 from collections.abc import Iterator
 
-from attrs import define, field
+from attrs import define, field, frozen
 
 from nanoboost.ids import AttemptKey, JobId, NodeId, TaskId
 from nanoboost.plan import PlanClass
@@ -17,8 +17,19 @@ Pool = tuple[JobId, int]
 STRIKES_MAX = 4
 ASIDE_S = 30.0
 """A node on which so many tasks have crashed, and none was done, gets no work for so long."""
-AVOID_S = 60.0
-"""How long tasks of a class are not sent to a node that said that it cannot run them."""
+AVOID_S_MIN, AVOID_S_MAX = 2.0, 60.0
+"""How long tasks of a class are not sent to a node that said that it cannot run them: twice as long
+each time it says so again.  What it lacks may be a tool that is not installed, or the NAS for a
+moment."""
+
+
+@frozen
+class Unfit:
+    """A node must get no tasks of a class before `until`, because of what it `said`."""
+
+    until: float
+    gap_s: float
+    said: str
 
 
 @define(eq=False)
@@ -54,8 +65,7 @@ class Agent:
     runs: dict[AttemptKey, Run] = field(factory=dict)
     busy: int = 0
     """How many slots are taken."""
-    unfit: dict[Pool, tuple[float, str]] = field(factory=dict)
-    """Of which classes it must get nothing until when, and what it said."""
+    unfit: dict[Pool, Unfit] = field(factory=dict)
 
     def takes_work(self, now: float) -> bool:
         """Whether it may get anything at all."""
@@ -75,8 +85,8 @@ class Agent:
             return f"has {self.slots} of {max(1, cls.cores)} slots"
         if self.aside_until > now:
             return "is set aside because everything crashes there"
-        until, said = self.unfit.get(pool, (0.0, ""))
-        return said if until > now else ""
+        unfit = self.unfit.get(pool)
+        return unfit.said if unfit is not None and unfit.until > now else ""
 
 
 class Agents:
@@ -122,7 +132,7 @@ class Agents:
         agent = self.by_node.setdefault(node, Agent(node))
         if agent.fit != hello.fit:  # what it could not because of that, it perhaps can now
             said = agent.fit
-            agent.unfit = {pool: each for pool, each in agent.unfit.items() if each[1] != said}
+            agent.unfit = {pool: each for pool, each in agent.unfit.items() if each.said != said}
         agent.slots, agent.labels = hello.slots, hello.labels
         agent.fit, agent.is_draining = hello.fit, hello.draining
         agent.heard_at = now
@@ -195,12 +205,16 @@ class Agents:
     def avoid(self, now: float, node: NodeId, pool: Pool, said: str) -> None:
         """The agent says that it cannot run tasks of the class."""
         agent = self.by_node.get(node)
-        if agent is not None:
-            agent.unfit[pool] = (now + AVOID_S, said or "is not fit for it")
+        if agent is None:
+            return
+        gap_s = AVOID_S_MIN
+        if (last := agent.unfit.get(pool)) is not None:  # several may say so at the same time
+            gap_s = last.gap_s if last.until > now else min(AVOID_S_MAX, 2 * last.gap_s)
+        agent.unfit[pool] = Unfit(now + gap_s, gap_s, said or "is not fit for it")
 
     def next_change(self, now: float) -> float | None:
         """When an agent that gets no work, or none of some class, may get some again."""
         moments = []
         for agent in self.by_node.values():
-            moments += [agent.aside_until, *(until for until, _ in agent.unfit.values())]
+            moments += [agent.aside_until, *(unfit.until for unfit in agent.unfit.values())]
         return min((moment for moment in moments if moment > now), default=None)

@@ -86,19 +86,25 @@ class Survey:
 
     def find(self, who: str) -> str:
         """The machine called `who`; or, of the nodes that run now, the `master`, a `voter` or a
-        `learner` that is not master; the first node if there is none.  Raises `NoSuchMachine`."""
+        `learner` that is not master; the first node if there is none.  Or a `newcomer`, one that
+        was plugged in.  Raises `NoSuchMachine`."""
         if who in self.machines:
             return who
+        if who == "newcomer":
+            found = [name for name in self.lives if name not in self.model.nodes]
+            if not found:
+                raise NoSuchMachine(who)
+            return found[0]
         master, voters = self.master, self.voters
         others = [name for name in self.lives if name != master]
-        found = {
+        ranks = {
             "master": [master] if master is not None else [],
             "voter": [name for name in others if name in voters],
             "learner": [name for name in others if name not in voters],
-        }.get(who)
-        if found is None:
+        }
+        if who not in ranks:
             raise NoSuchMachine(who)
-        return next(iter(found), self.model.nodes[0])
+        return next(iter(ranks[who]), self.model.nodes[0])
 
     def sides(self, left: Sequence[str], right: Sequence[str]) -> tuple[list[str], list[str]]:
         """The machines of two sides; with no `right`, that is all others."""

@@ -17,6 +17,7 @@ from nanoboost.master.events import (
 )
 from nanoboost.wire.messages import (
     Acknowledge,
+    Execute,
     JobState,
     Outcome,
 )
@@ -121,12 +122,30 @@ def test_an_unfit_node_is_avoided_and_named() -> None:
     assert bench.report().note == ""
 
 
-def test_an_unfit_node_gets_another_chance_after_a_minute() -> None:
+def test_an_unfit_node_gets_another_chance_soon_and_then_more_and_more_rarely() -> None:
+    """The NAS may have been away for a moment; a tool may never come."""
     bench = Bench()
     bench.reign()
-    bench.run(plan([[]]))
-    bench.done(key(0), outcome=Outcome.UNFIT, error="needs ffmpeg")
-    assert Send(ME, execute(key(0, n=2), "Nano-0000")) in bench.poke(Woke(), after=60.1)
+    bench.run(plan([[], [0]]))
+    for n, gap_s in enumerate((2, 4, 8, 16, 32, 60, 60), 1):
+        bench.done(key(0, n=n), outcome=Outcome.UNFIT, error="needs ffmpeg")
+        assert bench.poke(Woke(), after=gap_s - 0.1) == []
+        assert Send(ME, execute(key(0, n=n + 1), "Nano-0000")) in bench.poke(Woke(), after=0.2)
+    bench.done(key(0, n=8))
+    bench.done(key(1), outcome=Outcome.UNFIT, error="needs ffmpeg")
+    sent = [each.message for each in bench.poke(Woke(), after=2.1) if isinstance(each, Send)]
+    (again,) = (each for each in sent if isinstance(each, Execute))
+    assert again.key == key(1, n=2), "it has worked meanwhile"
+
+
+def test_a_node_on_which_two_fail_at_once_is_not_avoided_for_longer() -> None:
+    bench = Bench()
+    bench.reign(slots=2)
+    bench.run(plan([[], []]))
+    for task in range(2):
+        bench.done(key(task), outcome=Outcome.UNFIT, error="the NAS is not there")
+    sent = bench.poke(Woke(), after=2.1)
+    assert {Send(ME, execute(key(each, n=2), f"Nano-000{each}")) for each in (0, 1)} <= {*sent}
 
 
 def test_a_task_with_labels_goes_only_where_they_are() -> None:
