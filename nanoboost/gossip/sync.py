@@ -1,9 +1,9 @@
 """When to exchange tables, and with whom: to join, when digests keep differing, and anyway.
 
-**Joining is tried for ever**, with back-off: through the seeds and the peers of the last run until
-one other member is known, and from then on through each seed at which nobody is known or has
-answered.  (Two newcomers that meet first are not the cluster.)  Digest-triggered exchanges are at
-least `SYNC_GAP_S` apart.
+**Joining is tried for ever**: through the seeds and the peers of the last run until one other
+member is known, and from then on, more and more rarely, through each seed at which nobody is known
+or has answered.  (Two newcomers that meet first are not the cluster.)  Digest-triggered exchanges
+are at least `SYNC_GAP_S` apart.
 """
 
 from collections.abc import Container
@@ -16,6 +16,9 @@ from nanoboost.ids import Address, NodeId
 SYNC_GAP_S = 1.0
 DIFFERING_ROUNDS = 2
 JOIN_GAP_MIN_S, JOIN_GAP_MAX_S = 0.5, 15.0
+JOIN_GAP_ALONE_S = 2.0
+"""Between two knocks of a node that knows nobody, at most: it may have come up while the network
+was cut, is soon in after it has been mended, and costs the others next to nothing."""
 JOIN_PEERS = 4
 """How many remembered peers are asked along with the seeds, in turn."""
 PEERS_MAX = 64
@@ -111,7 +114,7 @@ class JoinClock:
         else:
             addresses = tuple(a for a in self._seeds if a not in known and a not in self._heard)
         self.due = now + self._gap_s * self._rng.uniform(0.75, 1.25) if addresses else None
-        self._gap_s = min(JOIN_GAP_MAX_S, 2 * self._gap_s)
+        self._gap_s = min(JOIN_GAP_ALONE_S if self._is_alone else JOIN_GAP_MAX_S, 2 * self._gap_s)
         return addresses
 
     def answered(self, address: Address) -> None:

@@ -30,6 +30,10 @@ from nanoboost.wire.frame import pack
 Receive = Callable[[NodeId, Any], None]
 Answer = Callable[[Session, Any], None]
 
+KNOCKS_S = 1.5
+"""A question waits so long for a connection: the kernel repeats a lost SYN once, after a second.
+Who asked may ask again sooner than the kernel would."""
+
 
 class Mesh(MultiService):
     """The node's TCP side.  `address` is where it listens, the real port after `listen()`."""
@@ -204,7 +208,8 @@ class _Question:
         self._timer = end.clock.callLater(
             timeout_s, self._fail, f"no answer within {timeout_s:g} s"
         )
-        self._attempt = dial(end, address, ANYBODY, self._received, self._closed, timeout_s)
+        connect_s = min(timeout_s, KNOCKS_S)
+        self._attempt = dial(end, address, ANYBODY, self._received, self._closed, connect_s)
         self._attempt.addCallbacks(self._opened, self._not_opened)
 
     def _opened(self, session: Session) -> None:

@@ -45,6 +45,7 @@ from nanoboost.gossip.messages import DATAGRAM_BYTES_MAX, DATAGRAMS, StreamPong,
 from nanoboost.gossip.seal import Seal
 from nanoboost.gossip.swim import Swim
 from nanoboost.ids import Address, NodeId
+from nanoboost.net.mesh import KNOCKS_S
 
 LAN = PROFILES["lan"].gossip
 KEY = bytes(range(32))
@@ -369,12 +370,9 @@ class Lan:
             self._answer(node, Unanswered(effect.ticket, refused))
 
         to = self._number_by_address.get(effect.address)
-        if (
-            to is None
-            or not self._reaches(node.number, to)
-            or not self._reaches(to, node.number)
-            or self.nodes[to].paused is not None
-        ):
+        if to is None or not self._reaches(node.number, to) or not self._reaches(to, node.number):
+            self._at(self.now + min(KNOCKS_S, effect.timeout_s), lambda: failed(refused=False))
+        elif self.nodes[to].paused is not None:  # its kernel takes the connection
             self._at(self.now + effect.timeout_s, lambda: failed(refused=False))
         elif self.nodes[to].cluster != node.cluster:
             self._at(self.now + STREAM_ROUND_TRIP_S, lambda: failed(refused=False))

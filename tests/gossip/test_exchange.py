@@ -2,6 +2,7 @@
 
 from random import Random
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -153,6 +154,24 @@ def test_newcomers_that_meet_one_another_first_go_on_looking_for_the_cluster() -
     lan.run(2.0)
     lan.is_cut = lambda a, b: False
     lan.until(lan.agreed, 8.0)  # a question in vain takes 5 s; the regular exchange comes later
+
+
+@pytest.mark.parametrize("cut_s", [1.0, 3.0, 7.0, 20.0, 60.0])
+def test_whoever_comes_up_while_it_is_cut_off_is_in_soon_after_the_network_is_mended(
+    cut_s: float,
+) -> None:
+    """It had said goodbye, so nobody calls it: it must knock by itself, and often."""
+    lan = Lan(1, LAN)
+    lan.start_all(3)
+    lan.run(1.0)
+    lan.leave(2)
+    lan.run(3.0)
+    lan.crash(2)
+    lan.is_cut = lambda a, b: 2 in (a, b)
+    lan.start(2, seeds=(0, 1), generation=2)
+    lan.run(cut_s)
+    lan.is_cut = lambda a, b: False
+    assert lan.until(lan.agreed, 30.0) <= 10 * LAN.probe_interval_s
 
 
 def test_a_seed_that_has_answered_is_not_asked_for_ever() -> None:

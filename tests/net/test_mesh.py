@@ -8,7 +8,7 @@ from twisted.internet.defer import Deferred
 from nanoboost.errors import LocalError, RemoteError, UserError
 from nanoboost.ids import Address, NodeId
 from nanoboost.net.dial import ANYBODY, NobodyThere, dial
-from nanoboost.net.mesh import Mesh
+from nanoboost.net.mesh import KNOCKS_S, Mesh
 from nanoboost.wire.frame import pack
 from nanoboost.wire.messages import GetStatus, MasterHere, NotMaster
 from tests.net.network import (
@@ -264,6 +264,16 @@ def test_no_connection(network: Network, pair: tuple[One, One]) -> None:
     answer = outcome(pair[0].mesh.ask(at(9), GetStatus(1), 1.0))
     network.advance(1.0)
     assert len(answer) == 1
+    assert failed(answer)
+    assert network.getDelayedCalls() == []
+
+
+def test_a_connection_that_does_not_come_is_waited_for_less_long_than_an_answer(
+    network: Network, pair: tuple[One, One]
+) -> None:
+    network.silent = True
+    answer = outcome(pair[0].mesh.ask(at(9), GetStatus(1), 5.0))
+    network.advance(KNOCKS_S)
     assert failed(answer)
     assert network.getDelayedCalls() == []
 

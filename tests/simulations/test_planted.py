@@ -7,7 +7,8 @@ comes first.)
 import pytest
 
 from simulations.command.sweep import Verdict, judged
-from tests.simulations.planted import PLANTED, Planted, scenario_of
+from tests.simulations.planted import PLANTED
+from tests.simulations.planting import Planted, scenario_of
 
 LAYERS = {"disk", "consensus", "registry", "gossip", "net", "master", "agent"}
 

@@ -6,7 +6,7 @@ import pytest
 
 from simulations.command.findings import Finding
 from simulations.command.sweep import judged
-from tests.simulations.planted import scenario_of
+from tests.simulations.planting import scenario_of
 
 FILES = sorted((Path(__file__).parent / "regressions").glob("*.json"))
 
