@@ -12,7 +12,7 @@ from simulations.kernel.prng import Stream
 from simulations.kernel.world import SECOND
 from simulations.stage.jobs import film
 from simulations.stage.model import Model
-from simulations.stage.scenario import Bounds, Scenario, Stage
+from simulations.stage.scenario import Scenario, Stage
 
 LEADER_NS = 3 * SECOND
 
@@ -37,7 +37,6 @@ SCENARIO = Scenario(
     faults,
     marks=("a new master", "progress during a fault"),
     check=check,
-    bounds=Bounds(recover_ns=25 * SECOND),
 )
 
 if __name__ == "__main__":

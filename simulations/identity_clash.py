@@ -12,7 +12,7 @@ from simulations.kernel.prng import Stream
 from simulations.kernel.world import SECOND
 from simulations.stage.jobs import film
 from simulations.stage.model import Model
-from simulations.stage.scenario import Bounds, Scenario
+from simulations.stage.scenario import Scenario
 
 
 def faults(draw: Stream, model: Model) -> Iterator[Fault]:
@@ -32,7 +32,6 @@ SCENARIO = Scenario(
     faults,
     model=lambda draw: Model(nodes=("n0", "n1", "n2", "n3", "n4", "n5")),
     marks=("a node joined", "a node lost in the middle"),
-    bounds=Bounds(recover_ns=60 * SECOND),
 )
 
 if __name__ == "__main__":

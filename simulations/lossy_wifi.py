@@ -38,7 +38,7 @@ SCENARIO = Scenario(
     faults,
     model=lambda draw: Model(profile=PROFILES["slow"]),
     marks=("progress during a fault",),
-    bounds=Bounds(election_ns=25 * SECOND, recover_ns=120 * SECOND),
+    bounds=Bounds(election_ns=25 * SECOND),
 )
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from simulations.kernel.prng import Stream
 from simulations.kernel.world import SECOND
 from simulations.stage.jobs import film
 from simulations.stage.model import Model
-from simulations.stage.scenario import Bounds, Scenario
+from simulations.stage.scenario import Scenario
 
 
 def faults(draw: Stream, model: Model) -> Iterator[Fault]:
@@ -29,7 +29,6 @@ SCENARIO = Scenario(
     film(36),
     faults,
     marks=("job done", "a machine unfit"),
-    bounds=Bounds(recover_ns=60 * SECOND),
 )
 
 if __name__ == "__main__":

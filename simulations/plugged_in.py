@@ -35,7 +35,7 @@ SCENARIO = Scenario(
     faults,
     model=lambda draw: Model(are_told=False, wire=Wire(loss_permille=draw.choice((0, 20, 100)))),
     marks=("a node joined", "somebody was found"),
-    bounds=Bounds(election_ns=5 * SECOND, recover_ns=80 * SECOND),
+    bounds=Bounds(election_ns=5 * SECOND),
 )
 
 if __name__ == "__main__":

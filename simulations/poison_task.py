@@ -36,7 +36,7 @@ SCENARIO = Scenario(
     model=lambda draw: Model(nodes=tuple(f"n{number}" for number in range(7))),
     marks=("user code went wrong", "a job failed"),
     check=check,
-    bounds=Bounds(recover_ns=90 * SECOND),
+    bounds=Bounds(recover_ns=45 * SECOND),
     exits=(1,),
 )
 

@@ -72,7 +72,7 @@ class Bounds:
     """A master, while a majority of voters is in touch.  (The profile `lan` waits 1.0 to 1.6 s for
     a silent one, and as long again if the first vote is split, or refused by one that has heard the
     old master later.)"""
-    recover_ns: int = 40 * SECOND
+    recover_ns: int = 15 * SECOND
     """The job is done, after the heal, beside what its work takes.  (All else that must be well
     again: `simulations.checkers.settled`.)"""
 
