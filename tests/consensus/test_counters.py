@@ -21,9 +21,10 @@ from nanoboost.consensus.state import Role
 from nanoboost.ids import JobId, NodeId
 from nanoboost.wire.messages import JobState
 from nanoboost.wire.records import JobEnded
+from tests.consensus.bench import ME, THREE, A, B, Bench, C
 from tests.consensus.cluster import TIMING, Cluster
-from tests.consensus.test_one_node import ME, THREE, A, B, Bench, C
-from tests.consensus.test_service import Table, submitted
+from tests.consensus.table import Table, submitted
+from tests.consensus.voters import three
 
 
 def counters(bench: Bench) -> Counters:
@@ -32,12 +33,6 @@ def counters(bench: Bench) -> Counters:
 
 def lost(found: Counters) -> dict[Loss, int]:
     return {why: count for why, count in found.leadership_lost.items() if count}
-
-
-def three() -> Cluster:
-    cluster = Cluster(3)
-    cluster.become(cluster.nodes)
-    return cluster
 
 
 def of(cluster: Cluster, name: NodeId) -> Counters:

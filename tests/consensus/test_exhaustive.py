@@ -5,7 +5,7 @@ import pytest
 
 from simulations.checkers.raft import Broken
 from tests.consensus.exhaustive import QUICK, Search
-from tests.consensus.mutants import MUTANTS
+from tests.consensus.known_bugs import MUTANTS
 
 
 @pytest.mark.parametrize("name", QUICK)

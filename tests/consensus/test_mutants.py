@@ -7,7 +7,8 @@ the budget that docs/consensus-evidence.md states.
 
 import pytest
 
-from tests.consensus.mutants import MUTANTS, hunt
+from tests.consensus.known_bugs import MUTANTS
+from tests.consensus.mutants import hunt
 from tests.consensus.storms import storm
 
 BUDGET = 300

@@ -7,15 +7,8 @@ from nanoboost.consensus.messages import AppendEntries, Vote
 from nanoboost.consensus.state import Role
 from nanoboost.ids import NodeId
 from simulations.checkers.raft import Broken
-from tests.consensus.cluster import TIMING, Cluster, node_id
-
-A, B, C, D, E = (node_id(n) for n in range(5))
-
-
-def cluster_of(count: int, seed: int = 1) -> Cluster:
-    cluster = Cluster(count, seed)
-    cluster.become(list(cluster.nodes))
-    return cluster
+from tests.consensus.cluster import TIMING, Cluster
+from tests.consensus.voters import A, B, C, D, E, cluster_of
 
 
 def followers(cluster: Cluster) -> list[NodeId]:

@@ -7,7 +7,7 @@ from twisted.python.failure import Failure
 from nanoboost.consensus.autopilot import PeerView
 from nanoboost.consensus.names import NAMES_KEY, Names
 from nanoboost.ids import NodeId
-from tests.consensus.test_service import MemoryStore
+from tests.consensus.table import MemoryStore
 
 A, B, C = (NodeId(letter * 16) for letter in "abc")
 

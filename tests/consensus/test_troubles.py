@@ -25,24 +25,13 @@ from nanoboost.consensus.messages import (
 )
 from nanoboost.consensus.state import Role
 from nanoboost.ids import NodeId
-from tests.consensus.cluster import TIMING, Cluster, node_id
+from tests.consensus.bench import ME, THREE, Bench, noop, record
+from tests.consensus.bench import A as ME_A
+from tests.consensus.bench import B as LEADER
+from tests.consensus.bench import C as THIRD
+from tests.consensus.cluster import TIMING, Cluster
 from tests.consensus.storms import small_limits
-from tests.consensus.test_one_node import ME, THREE, Bench, noop, record
-from tests.consensus.test_one_node import A as ME_A
-from tests.consensus.test_one_node import B as LEADER
-from tests.consensus.test_one_node import C as THIRD
-
-A, B, C, D, E = (node_id(n) for n in range(5))
-
-
-def cluster_of(count: int, seed: int = 1) -> Cluster:
-    cluster = Cluster(count, seed)
-    cluster.become(list(cluster.nodes))
-    return cluster
-
-
-def others(cluster: Cluster, *names: NodeId | None) -> list[NodeId]:
-    return [name for name in cluster.nodes if name not in names]
+from tests.consensus.voters import A, B, C, D, cluster_of, others
 
 
 def deafen(cluster: Cluster, name: NodeId) -> None:

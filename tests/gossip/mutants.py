@@ -30,6 +30,8 @@ from nanoboost.gossip.view import View
 from nanoboost.gossip.voice import Voice
 from tests.gossip import test_exchange, test_lan, test_view
 from tests.gossip import test_hard_cases as hard
+from tests.gossip import test_hard_cases_of_identity as identity
+from tests.gossip import test_hard_cases_of_restarts as restarts
 
 _rows, _asked, _ask, _first, _merge, _seal, _reproach = (
     View.rows, JoinClock.asked, Voice.ask, Exchange._ask, View.merge, Seal.__init__, View.reproach,
@@ -150,22 +152,22 @@ MUTANTS = (
     Mutant(
         "a copied card gives way",
         ((TwinWatch, "heard", lambda *_: False),),
-        (partial(hard.test_07_of_a_cloned_card_the_later_started_gives_way, True),),
+        (partial(identity.test_07_of_a_cloned_card_the_later_started_gives_way, True),),
     ),
     Mutant(
         "another node at the address",
         ((Probing, "_gone", _nothing),),
-        (hard.test_08_whoever_inherits_an_address_is_not_mistaken_for_the_one_before,),
+        (identity.test_08_whoever_inherits_an_address_is_not_mistaken_for_the_one_before,),
     ),
     Mutant(
         "a new address is told",
         ((View, "describe", _nothing),),
-        (hard.test_08_a_machine_that_is_moved_while_it_runs_is_not_missed,),
+        (identity.test_08_a_machine_that_is_moved_while_it_runs_is_not_missed,),
     ),
     Mutant(
         "the cluster is part of each seal",
         ((Seal, "__init__", _one_label),),
-        (hard.test_09_clusters_on_one_lan_never_mix_even_over_an_address,),
+        (identity.test_09_clusters_on_one_lan_never_mix_even_over_an_address,),
     ),
     Mutant(
         "a goodbye is said to each in person",
@@ -188,7 +190,7 @@ MUTANTS = (
             (View, "_bury", _remember_hearsay),
             (View, "rows", lambda self, now, of=None: _rows(self, -1e9, of)),
         ),
-        (hard.test_12_the_dead_are_forgotten_by_all_and_do_not_come_back_as_ghosts,),
+        (restarts.test_12_the_dead_are_forgotten_by_all_and_do_not_come_back_as_ghosts,),
     ),
     Mutant(
         "the pause guard",

@@ -17,7 +17,7 @@ from nanoboost.gossip.effects import MemberUp
 from nanoboost.gossip.members import State
 from nanoboost.ids import Address
 from nanoboost.runtime import Network, Security
-from tests.gossip.test_service import A, B, C, House, Keys, Machine, numbered
+from tests.gossip.house import A, B, C, House, Keys, Machine, numbered
 
 BROADCAST = "10.0.0.255"
 

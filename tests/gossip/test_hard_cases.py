@@ -2,10 +2,11 @@
 
 One test or more for each, in virtual time over a virtual LAN; the number is that of the table in
 docs/gossip-evidence.md.  `Lan` itself checks every step: datagrams of at most 1200 bytes, own
-incarnations that only rise, each change of a member announced once and in a legal order.
+incarnations that only rise, each change of a member announced once and in a legal order.  Here is
+what networks and machines do; 7, 8 and 9 are in test_hard_cases_of_identity.py, and 2, 10, 12 and
+14 in test_hard_cases_of_restarts.py.
 """
 
-from functools import partial
 from random import Random
 
 import pytest
@@ -13,44 +14,15 @@ from attrs import evolve
 
 from nanoboost.config import PROFILES, GossipTiming
 from nanoboost.errors import UserError
-from nanoboost.gossip.effects import (
-    DatagramsLost,
-    Isolation,
-    MemberDown,
-    MemberLeft,
-    MemberUp,
-    TwinFound,
-)
+from nanoboost.gossip.effects import DatagramsLost, Isolation, MemberDown
 from nanoboost.gossip.members import Meta, State
-from nanoboost.gossip.messages import DATAGRAM_BYTES_MAX, Accused, Sync
+from nanoboost.gossip.messages import DATAGRAM_BYTES_MAX, Accused
 from nanoboost.gossip.suspicion import bounds
 from nanoboost.gossip.view import ACCUSED_GAP_S
-from tests.gossip.lan import LAN, Lan, address, node_id
+from tests.gossip.lan import LAN, Lan, node_id
+from tests.gossip.settled import downs, number, started
 
 LOCAL, WIFI = PROFILES["local"].gossip, PROFILES["slow"].gossip
-
-
-def started(n: int, seed: int = 1, timing: GossipTiming = LAN, **options: float) -> Lan:
-    lan = Lan(seed, timing, **options)
-    lan.start_all(n)
-    lan.run(1.0)
-    lan.heard.clear()
-    return lan
-
-
-def number(node: str) -> int:
-    """The inverse of `node_id`."""
-    return int(node, 16) - 1
-
-
-def downs(lan: Lan) -> list[tuple[int, int]]:
-    """Who has held whom dead."""
-    return [(heard.observer, number(heard.event.member.node)) for heard in lan.said(MemberDown)]
-
-
-def has_ended(lan: Lan, node: int) -> bool:
-    """Whether the process of `node` has ended."""
-    return not lan.nodes[node].is_running
 
 
 # --- 1: a partition never heals ------------------------------------------------------------------
@@ -85,50 +57,6 @@ def test_01_so_does_one_of_half_an_hour() -> None:
     lan = started(3, timing=WIFI)
     assert broken(lan, 1, 1800.0) < 10 * WIFI.probe_interval_s
     assert all((a == 0) != (b == 0) for a, b in downs(lan))
-
-
-# --- 2: a restart with a lower incarnation, and of many at once ----------------------------------
-
-
-def test_02_the_death_of_the_last_run_does_not_catch_a_restart() -> None:
-    lan = started(8)
-    lan.crash(3, unplug=False)
-    lan.until(lambda: lan.state(0, 3) is State.DEAD, 10.0)  # the rumor is on its way
-    lan.start(3, generation=2)
-    lan.until(lan.agreed, 2.0)
-    lan.heard.clear()
-    lan.run(20.0)
-    assert lan.heard == []
-
-
-def test_02_a_state_from_a_backup_is_told_and_outbids_what_is_held_against_it() -> None:
-    lan = started(8)
-    for generation in (2, 3, 4):
-        lan.crash(3, unplug=False)
-        lan.run(0.5)
-        lan.start(3, generation=generation)
-        lan.run(2.0)
-    lan.crash(3, unplug=False)
-    lan.until(lambda: lan.all_hold(3, State.DEAD), 10.0)
-    lan.start(3, generation=1)
-    lan.until(lan.agreed, 2.0)
-    assert lan.nodes[3].generation >= 4, "and its next start comes after all of them"
-
-
-def test_02_all_restart_within_a_second_while_old_tables_travel() -> None:
-    lan = started(20)
-    old = lan.nodes[0].swim.rows()
-    for each in range(20):
-        lan.crash(each, unplug=False)
-        lan.run(0.05)
-        lan.start(each, seeds=((each + 1) % 20,), generation=2)
-    lan.until(lan.agreed, 5.0)
-    lan.run(2.0)  # until all know all by their second generation
-    lan.heard.clear()
-    lan.ask(7, Sync(old))
-    lan.run(10.0)
-    assert lan.heard == [], "what was true before the restart is no news"
-    assert lan.agreed()
 
 
 # --- 3: a slow member accuses others -------------------------------------------------------------
@@ -229,149 +157,6 @@ def test_06_a_configuration_in_which_they_would_be_is_refused(timing: GossipTimi
         )
 
 
-# --- 7: the same name twice ----------------------------------------------------------------------
-
-
-def test_07_machines_of_one_name_live_side_by_side() -> None:
-    lan = Lan()
-    for each in range(5):
-        lan.start(each, name="raspberrypi")
-    lan.until(lan.agreed, 4.0)
-    lan.crash(2)
-    lan.until(lambda: lan.all_hold(2, State.DEAD), 20.0)
-    lan.start(2, name="raspberrypi", generation=2)
-    lan.until(lan.agreed, 2.0)
-    assert {about for _, about in downs(lan)} == {2}
-
-
-def twins(lan: Lan) -> list[int]:
-    """Who has found out that he is a copy."""
-    return [observer for _, observer, effect in lan.noted if isinstance(effect, TwinFound)]
-
-
-@pytest.mark.parametrize("founds", [False, True])
-def test_07_of_a_cloned_card_the_later_started_gives_way(founds: bool) -> None:
-    """The card of node 1 is copied while it is off; the copy may know the cluster or nobody."""
-    lan = started(6)
-    lan.start(9, copy_of=1, generation=1, seeds=(0, 1) if founds else (3,))
-    lan.until(lambda: twins(lan) == [9], 2.0)
-    lan.crash(9, unplug=False)
-    lan.start(9, generation=2)  # with its new identity
-    lan.until(lan.agreed, 3.0)
-    assert twins(lan) == [9], "the first one has kept its identity"
-    (member,) = [each for each in lan.nodes[0].swim.members if each.node == node_id(1)]
-    assert member.address == address(1)
-
-
-def test_07_of_two_copies_switched_on_together_exactly_one_gives_way() -> None:
-    lan = started(4)
-    for each in (8, 9):
-        lan.start(each, copy_of=7, generation=3)
-    lan.until(lambda: len(twins(lan)) == 1, 3.0)
-    lan.crash(twins(lan)[0], unplug=False)
-    lan.until(lan.agreed, 5.0)
-
-
-def test_07_old_news_of_an_earlier_start_elsewhere_is_no_twin() -> None:
-    lan = started(5)
-    old = lan.nodes[0].swim.rows()
-    lan.crash(3, unplug=False)
-    lan.start(3, generation=2, at=address(77))
-    lan.until(lan.agreed, 3.0)
-    lan.ask(3, Sync(old))
-    lan.run(10.0)
-    assert twins(lan) == []
-
-
-# --- 8: an address reused by another node --------------------------------------------------------
-
-
-def test_08_whoever_inherits_an_address_is_not_mistaken_for_the_one_before() -> None:
-    lan = started(6)
-    lan.crash(3, unplug=False)
-    lan.start(9, at=address(3))
-    lan.until(lan.agreed, 2.0)
-    assert lan.all_hold(3, State.DEAD)
-    assert lan.all_hold(9, State.ALIVE)
-
-
-def test_08_a_node_that_moves_is_the_same_node_and_its_old_address_is_another() -> None:
-    """The router gives node 3 a new address, and node 9 the old one."""
-    lan = started(6)
-    lan.crash(3, unplug=False)
-    lan.start(3, generation=2, at=address(77))
-    lan.start(9, at=address(3))
-    lan.until(lan.agreed, 3.0)
-    lan.heard.clear()
-    lan.run(20.0)
-    assert lan.heard == []
-
-
-def test_08_a_machine_that_is_moved_while_it_runs_is_not_missed() -> None:
-    lan = started(6)
-    lan.move(3, address(77))
-    lan.run(20.0)
-    assert downs(lan) == []
-    for node in lan.running():
-        (member,) = [each for each in node.swim.members if each.node == node_id(3)]
-        assert (member.address, member.incarnation.generation) == (address(77), 1)
-
-
-def test_08_two_nodes_that_change_places_stay_who_they_are() -> None:
-    lan = started(6)
-    for each in (3, 4):
-        lan.crash(each, unplug=False)
-    lan.start(3, generation=2, at=address(4))
-    lan.start(4, generation=2, at=address(3))
-    lan.until(lan.agreed, 3.0)
-    lan.heard.clear()
-    lan.run(20.0)
-    assert lan.heard == []
-
-
-# --- 9: two clusters merge silently --------------------------------------------------------------
-
-
-def test_09_clusters_on_one_lan_never_mix_even_over_an_address() -> None:
-    lan = started(4)
-    lan.start(10, cluster="other", seeds=(0, 1))
-    lan.start(11, cluster="other", seeds=(10, 2))
-    lan.crash(3, unplug=False)
-    lan.start(12, cluster="other", seeds=(10,), at=address(3))
-    lan.run(20.0)
-    for node in lan.running():
-        others = {number(m.node) for m in node.swim.members if m.state is State.ALIVE}
-        assert others == ({0, 1, 2} if node.cluster == "lan" else {10, 11, 12})
-    assert lan.not_believed > 0, "they have heard each other, and understood nothing"
-
-
-# --- 10: left, or failed? ------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("loss", [0.0, 0.2])
-def test_10_half_of_all_leave_and_come_back_at_once(loss: float) -> None:
-    lan = started(16, loss=loss)
-    for each in range(8, 16):
-        lan.leave(each)
-    lan.run(0.3)
-    for each in range(8, 16):
-        lan.until(partial(has_ended, lan, each), 2.0)
-        lan.start(each, generation=2)
-    lan.until(lan.agreed, 10.0)
-    lan.run(10.0)
-    assert lan.agreed()
-
-
-def test_10_a_goodbye_is_not_overtaken_by_the_detection_of_a_failure() -> None:
-    lan = started(10)
-    lan.leave(4)
-    lan.until(lambda: not lan.nodes[4].is_running, 2.0)
-    lan.run(20.0)
-    assert downs(lan) == []
-    assert len(lan.said(MemberLeft, 4)) == 9
-    assert lan.all_hold(4, State.LEFT)
-
-
 # --- 11: an endless flood ------------------------------------------------------------------------
 
 
@@ -388,28 +173,6 @@ def test_11_two_that_hold_each_other_dead_say_so_once_in_ten_seconds() -> None:
     assert len(told) == 4, "each of the others"
     assert max(told) <= 60.0 / ACCUSED_GAP_S + 1
     assert lan.datagrams - before < 60.0 * 5 * 10, "and all else goes on quietly"
-
-
-# --- 12: the dead are forgotten too soon, or never -----------------------------------------------
-
-
-def test_12_the_dead_are_forgotten_by_all_and_do_not_come_back_as_ghosts() -> None:
-    timing = evolve(LOCAL, dead_memory_s=10.0, sync_interval_s=2.5)
-    lan = started(8, timing=timing)
-    lan.crash(3)
-    lan.until(lambda: lan.all_hold(3, State.DEAD), 10.0)
-    told = 0
-    for step in range(10):
-        if step < 4:
-            lan.start(10 + step)  # newcomers, who hear of it from tables
-        lan.run(4.0)
-        told += sum(len(node.swim.members) for node in lan.running())
-    assert lan.said(MemberUp, 3) == []
-    assert all(lan.state(node.number, 3) is None for node in lan.running())
-    lan.heard.clear()
-    lan.run(20.0)
-    assert lan.heard == []
-    assert all(lan.state(node.number, 3) is None for node in lan.running())
 
 
 # --- 13: the whole process is paused -------------------------------------------------------------
@@ -451,21 +214,6 @@ def test_13_all_machines_wake_up_from_a_stopped_host_and_convict_nobody() -> Non
     lan.run(20.0)
     assert downs(lan) == []
     assert lan.agreed()
-
-
-# --- 14: an isolated restart finds nobody --------------------------------------------------------
-
-
-def test_14_peers_of_the_last_run_are_looked_for_although_they_were_dead() -> None:
-    lan = started(5)
-    for each in range(5):
-        lan.crash(each)
-    lan.run(60.0)
-    lan.start(4, seeds=(), generation=2, peers=(0, 1, 2, 3))
-    lan.run(30.0)
-    for each in range(4):
-        lan.start(each, seeds=(), generation=2)
-    lan.until(lan.agreed, 20.0)
 
 
 # --- 15: discovery is flaky ----------------------------------------------------------------------

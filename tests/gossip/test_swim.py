@@ -1,146 +1,45 @@
-"""One core, poked: what it says and does about each event, exactly."""
+"""One core, poked: what it says and does about each event, exactly.  (Probes: test_probing.py.)"""
 
-from collections.abc import Sequence
 from itertools import pairwise
-from math import inf
-from random import Random
 
 import pytest
 from attrs import evolve
 
-from nanoboost.config import PROFILES, GossipTiming
 from nanoboost.core import Woke
 from nanoboost.gossip.effects import (
     Answered,
     AskStream,
-    Effect,
-    Event,
     Hinted,
     JoinAsked,
     LeaveAsked,
     LeaveFinished,
     MemberDown,
-    MemberEvent,
     MemberSuspected,
     MemberUp,
     Met,
-    Received,
     SendDatagram,
     Unanswered,
 )
 from nanoboost.gossip.health import PAUSE_PENALTY
-from nanoboost.gossip.members import (
-    COUNTER_MAX,
-    GENERATION_MAX,
-    NOBODY,
-    Incarnation,
-    Member,
-    Rumor,
-    State,
+from nanoboost.gossip.members import COUNTER_MAX, GENERATION_MAX, NOBODY, Incarnation, Rumor, State
+from nanoboost.gossip.messages import Accused, Ack, Gossip, Header, NotMe, Ping, Sync, Synced
+from tests.gossip.lan import LAN, address, described, node_id
+from tests.gossip.poked import (
+    ALIVE,
+    DEAD,
+    ME,
+    MY,
+    SUSPECT,
+    Poked,
+    alive,
+    announced,
+    asked,
+    datagrams,
+    header,
+    hold_dead,
+    kinds,
+    own_header,
 )
-from nanoboost.gossip.messages import (
-    Accused,
-    Ack,
-    Datagram,
-    Gossip,
-    Header,
-    Nack,
-    NotMe,
-    Ping,
-    PingRequest,
-    StreamPing,
-    StreamPong,
-    Sync,
-    Synced,
-)
-from nanoboost.gossip.suspicion import CONDEMNED_SHARE, bounds
-from nanoboost.gossip.swim import Swim
-from nanoboost.ids import NodeId
-from tests.gossip.lan import address, described, node_id
-
-LAN = PROFILES["lan"].gossip
-ME, MY = node_id(0), Incarnation(3, 0)
-ALIVE, SUSPECT, DEAD = State.ALIVE, State.SUSPECT, State.DEAD
-
-
-def alive(number: int, counter: int = 0) -> Rumor:
-    return Rumor(ALIVE, node_id(number), Incarnation(1, counter), NOBODY, described(number))
-
-
-def header(sender: int, sequence: int = 0, counter: int = 0) -> Header:
-    return Header(node_id(sender), Incarnation(1, counter), sequence, bytes(8))
-
-
-class Poked:
-    """A core that is told one thing after another."""
-
-    def __init__(self, others: int, timing: GossipTiming = LAN) -> None:
-        own = Member(ME, MY, ALIVE, 0.0, described(0))
-        self.now = 0.0
-        self.swim = Swim(own, timing, Random(7), 0.0)
-        for number in range(1, others + 1):
-            self.hear(Gossip(header(number), (alive(number),)))
-        self.swim._view.rumors.forget(ME)
-        for number in range(1, others + 1):
-            self.swim._view.rumors.forget(node_id(number))
-
-    def step(self, event: Event | Woke) -> tuple[Effect, ...]:
-        return self.swim.step(self.now, event)
-
-    def hear(self, message: Datagram, source: int | None = None) -> tuple[Effect, ...]:
-        number = int(message.header.sender, 16) - 1 if source is None else source
-        return self.step(Received(address(number), message))
-
-    def wake(self) -> tuple[Effect, ...]:
-        """Sleep until there is something to do."""
-        deadline = self.swim.deadline()
-        assert deadline is not None
-        assert deadline < 1000.0, "what the test waits for does not come"
-        self.now = deadline
-        return self.step(Woke())
-
-    def until_ping(self) -> tuple[int, int]:
-        """Go on until a ping is sent; whom it asks, and its number."""
-        while True:
-            for to, message in datagrams(self.wake()):
-                if isinstance(message, Ping):
-                    assert message.target == node_id(to)
-                    return to, message.header.sequence
-
-
-def datagrams(effects: Sequence[Effect]) -> list[tuple[int, Datagram]]:
-    """Whom each datagram is sent to, by number, and the datagram."""
-    return [
-        (int(effect.address.host.rpartition(".")[2]), effect.message)
-        for effect in effects
-        if isinstance(effect, SendDatagram)
-    ]
-
-
-def kinds(effects: Sequence[Effect]) -> list[type]:
-    return [
-        type(each.message) if isinstance(each, SendDatagram) else type(each) for each in effects
-    ]
-
-
-def announced(effects: Sequence[Effect]) -> list[tuple[type, NodeId]]:
-    return [(type(e), e.member.node) for e in effects if isinstance(e, MemberEvent)]
-
-
-def own_header(poked: Poked, sequence: int) -> Header:
-    return Header(ME, poked.swim.members[0].incarnation, sequence, poked.swim.digest)
-
-
-def hold_dead(poked: Poked, number: int) -> Rumor:
-    """The core hears of a suspicion, and of the death that follows."""
-    accuser = 2 if number == 1 else 1
-    suspect, dead = [
-        Rumor(k, node_id(number), Incarnation(1, 0), node_id(accuser)) for k in (SUSPECT, DEAD)
-    ]
-    poked.swim._view.believe(poked.now - 1.0, suspect)
-    poked.hear(Gossip(header(accuser), (dead,)))
-    return dead
-
 
 # --- answering -----------------------------------------------------------------------------------
 
@@ -208,191 +107,6 @@ def test_the_greatest_incarnation_that_can_be_claimed_stops_nobody() -> None:
     assert poked.swim.members[0].state is ALIVE
 
 
-# --- probing -------------------------------------------------------------------------------------
-
-
-def test_every_second_ping_goes_round_and_the_others_to_the_neighbour() -> None:
-    poked = Poked(3)
-    asked = []
-    for _ in range(6):
-        to, sequence = poked.until_ping()
-        poked.hear(Ack(header(to, sequence)))
-        asked.append(to)
-    assert asked[::2] == [1, 1, 1]
-    assert sorted(asked[1::2]) == [1, 2, 3]
-
-
-def test_a_ping_in_vain_is_tried_through_others_and_over_tcp_at_once() -> None:
-    poked = Poked(6)
-    to, sequence = poked.until_ping()
-    pinged_at = poked.now
-    effects = poked.wake()
-    assert poked.now - pinged_at == LAN.probe_timeout_s
-    assert kinds(effects) == [PingRequest] * LAN.indirect_probes + [AskStream]
-    budget = pinged_at + LAN.probe_interval_s - poked.now
-    helpers = [number for number, _ in datagrams(effects)]
-    assert len(set(helpers)) == 3
-    assert to not in helpers
-    for _, message in datagrams(effects):
-        wanted = PingRequest(own_header(poked, sequence), node_id(to), address(to), budget)
-        assert message == wanted
-    question = effects[-1]
-    assert isinstance(question, AskStream)
-    assert (question.address, question.question) == (address(to), StreamPing(node_id(to)))
-
-
-def test_silence_to_the_end_of_the_interval_is_a_suspicion() -> None:
-    poked = Poked(4)
-    to, sequence = poked.until_ping()
-    for helper, _ in datagrams(poked.wake()):
-        poked.hear(Nack(header(helper, sequence)))
-    effects = poked.wake()
-    assert announced(effects) == [(MemberSuspected, node_id(to))]
-    assert poked.swim.health == 0
-
-
-def test_helpers_that_say_nothing_make_the_prober_doubt_itself() -> None:
-    poked = Poked(5)
-    _, sequence = poked.until_ping()
-    helpers = [helper for helper, _ in datagrams(poked.wake())]
-    poked.hear(Nack(header(helpers[0], sequence)))
-    poked.wake()
-    assert poked.swim.health == 2
-    slow = poked.now
-    poked.until_ping()
-    assert poked.now - slow == 3 * LAN.probe_interval_s
-
-
-def test_an_ack_through_a_helper_or_over_tcp_is_as_good() -> None:
-    for way in ("helper", "tcp"):
-        poked = Poked(4)
-        to, sequence = poked.until_ping()
-        effects = poked.wake()
-        if way == "helper":
-            poked.hear(Ack(header(datagrams(effects)[0][0], sequence)))
-        else:
-            question = effects[-1]
-            assert isinstance(question, AskStream)
-            poked.step(Answered(question.ticket, node_id(to), StreamPong(node_id(to))))
-        assert Ping in kinds(poked.wake()), "the next round begins"
-        assert poked.swim.health == 0
-        assert all(member.state is ALIVE for member in poked.swim.members)
-
-
-def test_an_ack_of_a_bystander_is_none() -> None:
-    poked = Poked(2)
-    to, sequence = poked.until_ping()
-    poked.hear(Ack(header(3 - to, sequence)))
-    assert PingRequest in kinds(poked.wake())
-
-
-def test_a_refused_connection_is_a_suspicion_at_once_and_a_death_soon() -> None:
-    poked = Poked(4)
-    to, _ = poked.until_ping()
-    question = poked.wake()[-1]
-    assert isinstance(question, AskStream)
-    suspected = poked.step(Unanswered(question.ticket, refused=True))
-    assert announced(suspected) == [(MemberSuspected, node_id(to))]
-    since = poked.now
-    while not (down := announced(poked.wake())):
-        pass
-    assert down == [(MemberDown, node_id(to))]
-    assert abs(poked.now - since - CONDEMNED_SHARE * LAN.probe_interval_s) < 1e-9
-
-
-def test_another_node_at_the_address_means_the_same() -> None:
-    for way in ("datagram", "tcp"):
-        poked = Poked(4)
-        to, sequence = poked.until_ping()
-        if way == "datagram":
-            effects = poked.hear(NotMe(header(9, sequence), node_id(to)))
-        else:
-            question = poked.wake()[-1]
-            assert isinstance(question, AskStream)
-            effects = poked.step(Answered(question.ticket, node_id(9), StreamPong(node_id(9))))
-        assert announced(effects) == [(MemberSuspected, node_id(to))]
-
-
-def test_a_hint_asks_by_all_ways_at_once() -> None:
-    poked = Poked(5)
-    effects = poked.step(Hinted(node_id(2)))
-    assert kinds(effects) == [Ping, *[PingRequest] * 3, AskStream]
-    assert poked.step(Hinted(node_id(2))) == (), "it is being asked already"
-    assert poked.step(Hinted(node_id(77))) == ()
-    assert poked.step(Hinted(ME)) == ()
-
-
-# --- plain SWIM, and Lifeguard alone -------------------------------------------------------------
-
-PLAIN = evolve(
-    LAN,
-    suspicion_max_mult=1,
-    health_max=1,
-    buddy=False,
-    stream_probes=False,
-    own_rules=False,
-    sync_interval_s=inf,
-)
-
-
-def test_plain_swim_doubts_nobody_but_the_target_and_asks_by_datagram_only() -> None:
-    poked = Poked(5, PLAIN)
-    to, _ = poked.until_ping()
-    assert kinds(poked.wake()) == [PingRequest] * 3
-    suspected = poked.wake()
-    assert announced(suspected) == [(MemberSuspected, node_id(to))]
-    assert Accused not in kinds(suspected)
-    assert poked.swim.health == 0
-    since = poked.now
-    while not (down := announced(poked.wake())):
-        pass
-    assert down[0][0] in (MemberDown, MemberSuspected)
-    assert poked.now - since <= bounds(PLAIN, 6).min_s
-
-
-def test_plain_swim_tells_a_suspect_only_by_chance_and_the_dead_nothing() -> None:
-    for timing, is_told in ((PLAIN, False), (evolve(PLAIN, buddy=True), True)):
-        poked = Poked(3, timing)
-        rumor = Rumor(SUSPECT, node_id(2), Incarnation(1, 0), node_id(1))
-        poked.hear(Gossip(header(1), (rumor,)))
-        poked.swim._view.rumors.forget(node_id(2))
-        (answer,) = [m for to, m in datagrams(poked.hear(Ping(header(2, 5), ME))) if to == 2]
-        assert isinstance(answer, Ack)
-        assert (answer.rumors != ()) is is_told
-
-
-def test_whoever_does_not_answer_is_dead_where_there_are_no_suspicions() -> None:
-    poked = Poked(3, evolve(PLAIN, suspicion_mult=0))
-    to, _ = poked.until_ping()
-    poked.wake()
-    assert announced(poked.wake()) == [(MemberSuspected, node_id(to)), (MemberDown, node_id(to))]
-
-
-# --- asking for others ---------------------------------------------------------------------------
-
-
-def test_a_helper_pings_and_passes_the_ack_on() -> None:
-    poked = Poked(2)
-    request = PingRequest(header(1, 50), node_id(2), address(2), 1.0)
-    ((to, ping),) = datagrams(poked.hear(request))
-    assert isinstance(ping, Ping)
-    assert (to, ping.target) == (2, node_id(2))
-    effects = poked.hear(Ack(header(2, ping.header.sequence)))
-    assert effects == (SendDatagram(address(1), Ack(own_header(poked, 50))),)
-
-
-def test_a_helper_says_at_80_percent_of_the_time_that_it_is_there_at_least() -> None:
-    poked = Poked(2)
-    poked.hear(PingRequest(header(1, 50), node_id(2), address(2), 0.1))
-    asked = poked.now
-    for _ in range(9):
-        effects = poked.wake()
-        if Nack in kinds(effects):
-            break
-    assert abs(poked.now - asked - 0.08) < 1e-9
-    assert (1, Nack(own_header(poked, 50))) in datagrams(effects)
-
-
 # --- pauses --------------------------------------------------------------------------------------
 
 
@@ -415,10 +129,6 @@ def test_after_a_pause_nothing_that_was_missed_is_evidence() -> None:
 
 
 # --- tables --------------------------------------------------------------------------------------
-
-
-def asked(effects: Sequence[Effect]) -> list[AskStream]:
-    return [effect for effect in effects if isinstance(effect, AskStream)]
 
 
 def test_joining_asks_all_seeds_and_asks_again_until_somebody_is_there() -> None:

@@ -23,6 +23,7 @@ from twisted.python.failure import Failure
 
 from nanoboost.errors import RemoteError, UserError
 from nanoboost.ids import Address, NodeId
+from nanoboost.net.dial import dial
 from nanoboost.net.ends import LocalEnd
 from nanoboost.net.session import Session
 from nanoboost.runtime import Host, Runtime, Security
@@ -33,6 +34,7 @@ from nanoboost.wire.messages import CLIENT, SESSION, WORK
 A, B, C = (NodeId(letter * 16) for letter in "abc")
 CLUSTER = "0123456789abcdef"
 HERE = "127.0.0.1"
+PORT = 7470
 BUFFER_BYTES = 64 << 10
 
 
@@ -354,3 +356,17 @@ def outcome(deferred: Any) -> list[Any]:
     append: Callable[[Any], None] = results.append
     deferred.addBoth(append)
     return results
+
+
+def dialled(network: Network, told: Told, node: NodeId = B, wanted: NodeId = A) -> Session:
+    """A session that `node` has opened to A."""
+    result = outcome(dial(an_end(network, node), at(PORT), wanted, told.hear, told.hear_closed))
+    network.settle()
+    (session,) = result
+    assert isinstance(session, Session)
+    return session
+
+
+def halves(network: Network) -> tuple[Half, Half]:
+    """The transports of the first connection: the dialler's, the accepting end's."""
+    return network.halves[0], network.halves[1]

@@ -10,9 +10,7 @@ from nanoboost.net.client import Client, connect
 from nanoboost.net.port import Port
 from nanoboost.net.session import Owner, Session
 from nanoboost.wire.messages import GetStatus, NotMaster, RequestRefused
-from tests.net.network import CATALOG, A, Network, Plain, Say, an_end, at, outcome
-
-PORT = 7470
+from tests.net.network import CATALOG, PORT, A, Network, Plain, Say, an_end, at, outcome
 
 
 class Node:
@@ -28,11 +26,6 @@ class Node:
 
     def say(self, message: Any) -> None:
         self.questions[-1][0].send(message)
-
-
-@pytest.fixture
-def network() -> Network:
-    return Network()
 
 
 @pytest.fixture

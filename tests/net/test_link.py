@@ -18,11 +18,6 @@ PORT, ELSEWHERE = 7470, 7471
 
 
 @pytest.fixture
-def network() -> Network:
-    return Network()
-
-
-@pytest.fixture
 def end(network: Network) -> LocalEnd:
     return an_end(network, B)
 

@@ -55,11 +55,6 @@ class One:
 
 
 @pytest.fixture
-def network() -> Network:
-    return Network()
-
-
-@pytest.fixture
 def pair(network: Network) -> tuple[One, One]:
     """Nodes A and B, which know each other."""
     a, b = One(network, A), One(network, B)

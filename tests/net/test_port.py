@@ -9,14 +9,7 @@ from nanoboost.net import port as limits
 from nanoboost.net.port import Port
 from nanoboost.net.session import HELLO_S, Owner
 from nanoboost.wire.messages import PROTOCOL_VERSION, Hello
-from tests.net.network import CLUSTER, A, B, Network, Say, Told, an_end
-
-PORT = 7470
-
-
-@pytest.fixture
-def network() -> Network:
-    return Network()
+from tests.net.network import CLUSTER, PORT, A, B, Network, Say, Told, an_end
 
 
 @pytest.fixture

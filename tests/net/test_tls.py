@@ -26,6 +26,7 @@ from nanoboost.wire.frame import pack
 from nanoboost.wire.messages import PROTOCOL_VERSION, Hello
 from tests.net.network import (
     CATALOG,
+    PORT,
     A,
     B,
     Half,
@@ -39,8 +40,6 @@ from tests.net.network import (
     outcome,
 )
 
-PORT = 7470
-
 
 @cache
 def credential(name: str) -> Credential:
@@ -49,11 +48,6 @@ def credential(name: str) -> Credential:
     certificate = _self_signed(key)
     only = Identity(key, certificate)
     return Credential("cluster.pem", (only,), frozenset({only.fingerprint}))
-
-
-@pytest.fixture
-def network() -> Network:
-    return Network()
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from simulations.calm import SCENARIO as CALM
 from simulations.journals import judged, told
 from simulations.stage.scenario import run
 from tests.consensus.cluster import Cluster
-from tests.consensus.mutants import MUTANTS
+from tests.consensus.known_bugs import MUTANTS
 
 ROOT = Path(__file__).resolve().parents[2]
 
