@@ -17,6 +17,7 @@ from simulations.checkers.disks import DamageIsSeen, StartsAreRemembered
 from simulations.checkers.ghosts import Mirror, Seen
 from simulations.checkers.judge import Broken
 from simulations.checkers.limits import TURNS, TURNS_A_NODE, NobodyIsBusyForNothing, NothingGrows
+from simulations.checkers.liveness import MajorityHasMaster
 from simulations.checkers.members import BOUND_NS, MembersAreTrue
 from simulations.checkers.raft import RaftHolds
 from simulations.checkers.settled import LAG_LOOKS, AllIsWell, bounds_ns
@@ -107,6 +108,30 @@ def test_a_burst_is_no_loop(props: Props) -> None:
     for look in range(20):
         props.lives["n1"].process.reactor.turns += 1000 if look == 10 else 0
         assert not busy.look()
+
+
+# --- L1, while faults go on ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("outgoing", "is_wrong"), [((), True), (("n0",), False)])
+def test_a_majority_that_could_elect_and_does_not_is_seen(
+    props: Props, outgoing: tuple[str, ...], *, is_wrong: bool
+) -> None:
+    """The one voter of before is away, and a change to three voters is under way in the logs."""
+    halves = Configuration(tuple(IDS), tuple(ID[name] for name in outgoing))
+    for name in ("n1", "n2"):
+        props.raft.nodes[name].log.configurations[50] = halves
+        props.lives[name].process.alive = True
+        props.lives[name].node.consensus.status = SimpleNamespace(is_master=False)
+    del props.lives["n0"]
+    props.lab.voters = NAMES
+    props.lab.is_well = lambda name: name != "n0"
+    majority = MajorityHasMaster(props.lab, props.raft, SECOND)
+    found = ""
+    for now in range(0, 3 * SECOND, SECOND // A_SECOND):
+        props.lab.world.now = now
+        found = found or majority.look()
+    assert bool(found) is is_wrong
 
 
 # --- D3 ------------------------------------------------------------------------------------------
