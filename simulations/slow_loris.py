@@ -13,6 +13,8 @@ from simulations.stage.jobs import film
 from simulations.stage.model import Model
 from simulations.stage.scenario import Bounds, Scenario
 
+TRICKLE_NS = 8 * SECOND
+
 
 def faults(draw: Stream, model: Model) -> Iterator[Fault]:
     """First pieces of one byte for all, then a trickle for one."""
@@ -20,8 +22,11 @@ def faults(draw: Stream, model: Model) -> Iterator[Fault]:
     yield BadWire(at, 3 * SECOND, model.nodes, model.nodes, segment_bytes=draw.choice((1, 2, 7)))
     who = draw.choice(("voter", "master", "learner"))
     rate = draw.choice((50, 500, 5000))
-    yield BadWire(at + 4 * SECOND, 8 * SECOND, (who,), bytes_per_s=rate)
+    yield BadWire(at + 4 * SECOND, TRICKLE_NS, (who,), bytes_per_s=rate)
 
+
+ELECTION_NS = 4 * SECOND
+"""(What a master had said before it stepped down trickles on, and keeps the others from standing.)"""
 
 SCENARIO = Scenario(
     "slow_loris",
@@ -29,7 +34,7 @@ SCENARIO = Scenario(
     film(60),
     faults,
     marks=("progress during a fault",),
-    bounds=Bounds(election_ns=6 * SECOND),
+    bounds=Bounds(election_ns=TRICKLE_NS + ELECTION_NS),
 )
 
 if __name__ == "__main__":
