@@ -26,7 +26,7 @@ def faults(draw: Stream, model: Model) -> Iterator[Fault]:
 
 
 ELECTION_NS = 4 * SECOND
-"""(What a master had said before it stepped down trickles on, and keeps the others from standing.)"""
+"""What a master had said before it stepped down trickles on, and keeps the others from standing."""
 
 SCENARIO = Scenario(
     "slow_loris",
