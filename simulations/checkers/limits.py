@@ -26,9 +26,9 @@ APPLYING = 256
 LOOKS = 8
 """Work is counted over so many looks (2 s): a burst is none of a loop's business."""
 TURNS = 500
-TURNS_A_NODE = 150
+TURNS_A_NODE = 200
 """So many turns and timers a second has a node at most, and so many more for each in the cluster.
-(The master of `backlog`, with 12 nodes, has 1,030 to 1,711; of `monkey`, with 3 or 5, 180.)"""
+(The master of `backlog`, with 12 nodes, has 1,030 to 2,309; of `monkey`, with 3 or 5, 180.)"""
 
 
 @define(eq=False)
