@@ -94,9 +94,14 @@ class SlowCpu(Fault):
     def apply(self, lab: "Lab") -> None:
         """Slow it down, through all of its lives."""
         name = lab.find(self.who)
-        machine = lab.machines[name]
-        machine.slow_down(self.event_us * US)
-        lab.lasting(f"slow processor at {name}", self.lasts, lambda: machine.slow_down(0))
+        machine, event_ns = lab.machines[name], self.event_us * US
+        machine.slow_down(event_ns)
+
+        def recover() -> None:
+            if machine.event_ns == event_ns:  # else another one is under way
+                machine.slow_down(0)
+
+        lab.lasting(f"slow processor at {name}", self.lasts, recover)
 
 
 @kind

@@ -11,7 +11,6 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
 from nanoboost.config import PROFILES
-from nanoboost.errors import UserError
 from nanoboost.gossip.effects import MemberEvent
 from nanoboost.gossip.members import Meta
 from nanoboost.gossip.service import Gossip
@@ -19,6 +18,7 @@ from nanoboost.ids import Address, NodeId
 from nanoboost.net.dial import NobodyThere
 from nanoboost.runtime import Host, Network, Runtime, Security
 from tests.gossip.lan import node_id
+from tests.net.network import Plain
 
 LOCAL = PROFILES["local"].gossip
 META = Meta(4, 4096, 1.0, 4)
@@ -53,26 +53,13 @@ class Store:
         return succeed(None)
 
 
-class Keys:
+class Keys(Plain):
     """The cluster's credential, without TLS."""
 
     cluster = CLUSTER
 
-    def wrap_server(self, endpoint: Any) -> Any:
-        return endpoint
-
-    def wrap_client(self, endpoint: Any) -> Any:
-        return endpoint
-
     def datagram_keys(self) -> tuple[bytes, ...]:
         return (KEY,)
-
-    @property
-    def fingerprints(self) -> tuple[str, ...]:
-        return (self.cluster,)
-
-    def rekey(self, pem: bytes) -> None:
-        raise UserError("no file")
 
 
 @define(eq=False)

@@ -1,6 +1,7 @@
 """What the world can do to machines, one thing at a time."""
 
 import importlib
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,12 +11,12 @@ from twisted.python.failure import Failure
 from nanoboost.errors import NasError
 from nanoboost.ids import Attempt, AttemptKey, JobId, TaskId
 from simulations.calm import SCENARIO as CALM
-from simulations.faults import FailNas, ForeignCertificate, Knob, Plan
+from simulations.faults import FailNas, ForeignCertificate, Knob, Plan, SlowCpu
 from simulations.faults.knobs import SITES
 from simulations.hosts.clock import HostClock
 from simulations.hosts.disk import DiskFailed
 from simulations.hosts.machine import Incarnation, Machine
-from simulations.kernel.world import MS, SECOND, World
+from simulations.kernel.world import MS, SECOND, US, World
 from simulations.net.network import Network, Wire
 from simulations.procs.nas import NotThere, SimNas
 from simulations.stage.scenario import run
@@ -88,6 +89,23 @@ def test_a_slow_processor_does_one_thing_after_the_other_and_loses_nothing() -> 
     assert began == pytest.approx([1.0, 1.1, 1.2], abs=0.001)
     assert machine.new_life().event_ns == 100 * MS
     machine.slow_down(0)
+
+
+def test_the_end_of_one_slowness_is_not_the_end_of_the_next() -> None:
+    town, undos = Town(), []
+    machine = town.machines[1]
+    lab: Any = SimpleNamespace(
+        find=lambda who: who,
+        machines={"other": machine},
+        lasting=lambda text, lasts, undo: undos.append(undo),
+    )
+    for event_us in (5, 9):
+        SlowCpu(0, SECOND, "other", event_us).apply(lab)
+    speeds = []
+    for undo in undos:
+        undo()
+        speeds.append(machine.event_ns)
+    assert speeds == [9 * US, 0]
 
 
 def test_a_killed_process_does_not_wake() -> None:
