@@ -2,9 +2,9 @@
 
 **A frontier is an element of a join-semilattice and only grows**: `merge` is commutative,
 associative and idempotent, so an old, repeated or reordered frontier can never take progress away.
-Element by element, undone < done; where two attempts claim a task the smaller one wins; failures
-are counted, each attempt's once however often it is told and by however many masters, and the
-larger counts stay.
+Element by element, undone < done; where two attempts claim a task the smaller one wins; of failures
+it keeps which attempts have failed, so that each counts once, however often it is told, in whatever
+order and to however many masters.
 
 It is bitmaps over the tasks: one says which are done, and as many *planes* as the number of an
 attempt has bits say which attempt won each.  (One attempt won all, in most jobs: no plane.)  A join
@@ -23,9 +23,10 @@ from nanoboost.errors import LocalError, RemoteError
 from nanoboost.ids import Attempt, TaskId
 from nanoboost.wire.packing import Reader, pack_bits, positions, unpack_bits, write, write_block
 
-VERSION = 3
-VERSION_OF_COUNTS = 2
-"""Which said of failures only how many: read still."""
+VERSION = 4
+_FACTS_OF_FAILURES = {2: 1, 3: 4}
+"""Earlier versions told so many numbers of a task's failures, and not whose they were.  What is
+done in them is read still, and the failures are forgiven."""
 ATTEMPTS_MAX = (1 << 16) - 1
 """Distinct attempts among the winners of one job: at most 16 planes."""
 
@@ -33,17 +34,15 @@ _CHECK_BYTES = 8
 
 
 class Failures(NamedTuple):
-    """What is known of the failures of one task: how many, how many of them were crashes (of its
-    process, its node or its machine), and the latest attempt that was counted."""
+    """The attempts of one task that have failed, and which of them have crashed: their process,
+    their node or their machine."""
 
-    times: int = 0
-    crashes: int = 0
-    latest: Attempt = Attempt(0, 0)
+    attempts: frozenset[Attempt] = frozenset()
+    crashed: frozenset[Attempt] = frozenset()
 
     def join(self, other: "Failures") -> "Failures":
         """The least that is at least both."""
-        latest = max(self.latest, other.latest)
-        return Failures(max(self.times, other.times), max(self.crashes, other.crashes), latest)
+        return Failures(self.attempts | other.attempts, self.crashed | other.crashed)
 
 
 _NONE = Failures()
@@ -110,15 +109,15 @@ class Frontier:
 
     def failures(self, task: TaskId) -> int:
         """How often the task has failed, crashes included."""
-        return self._failures.get(task, _NONE).times
+        return len(self._failures.get(task, _NONE).attempts)
 
     def crashes(self, task: TaskId) -> int:
         """How many of its failures were crashes."""
-        return self._failures.get(task, _NONE).crashes
+        return len(self._failures.get(task, _NONE).crashed)
 
     def failed(self) -> dict[TaskId, int]:
         """All tasks that have ever failed, ascending, with how often."""
-        return {TaskId(task): self._failures[task].times for task in sorted(self._failures)}
+        return {TaskId(task): self.failures(TaskId(task)) for task in sorted(self._failures)}
 
     def done(self) -> Iterator[TaskId]:
         """The tasks that are done, ascending."""
@@ -144,7 +143,11 @@ class Frontier:
     def _canonical(self) -> tuple[object, ...]:
         won = [(attempt, self._won_by(code)) for attempt, code in self._code_of.items()]
         winners = sorted((attempt, hex(tasks)) for attempt, tasks in won if tasks)
-        return (self.tasks, winners, sorted(self._failures.items()))
+        failed = [
+            (task, sorted(failures.attempts), sorted(failures.crashed))
+            for task, failures in sorted(self._failures.items())
+        ]
+        return (self.tasks, winners, failed)
 
     # --- growing ---------------------------------------------------------------------------------
 
@@ -161,15 +164,13 @@ class Frontier:
             self._watermark += 1
 
     def fail(self, task: TaskId, attempt: Attempt, *, is_crash: bool = False) -> int:
-        """The attempt of the task has failed; return how many that makes.  An attempt that is not
-        later than the latest that was counted is known, or was given up long ago."""
+        """The attempt of the task has failed; return how many have."""
         if not 0 <= task < self.tasks:
             raise LocalError(f"task {task} of {self.tasks}")
-        known = self._failures.get(task, _NONE)
-        if attempt > known.latest:
-            known = Failures(known.times + 1, known.crashes + is_crash, attempt)
-            self._failures[task] = known
-        return known.times
+        failed = frozenset([attempt])
+        told = Failures(failed, failed if is_crash else frozenset())
+        self._failures[task] = self._failures.get(task, _NONE).join(told)
+        return self.failures(task)
 
     def merge(self, other: "Frontier") -> bool:
         """Become the join of both; return whether that changed anything."""
@@ -282,8 +283,10 @@ class Frontier:
             write_block(out, *pack_bits(bits, top))
         write(out, len(self._failures))
         previous = -1
-        for task, (count, crashes, latest) in sorted(self._failures.items()):
-            write(out, task - previous - 1, count, crashes, latest.term, latest.n)
+        for task, failures in sorted(self._failures.items()):
+            write(out, task - previous - 1, len(failures.attempts) - 1)
+            for attempt in sorted(failures.attempts):
+                write(out, attempt.term, attempt.n, attempt in failures.crashed)
             previous = task
         return bytes(out) + _check(out)
 
@@ -294,14 +297,14 @@ class Frontier:
             raise RemoteError("a frontier that is damaged or cut short")
         read = Reader(data[:-_CHECK_BYTES])
         version = read.number(255)
-        if version not in (VERSION, VERSION_OF_COUNTS):
+        if version != VERSION and version not in _FACTS_OF_FAILURES:
             raise RemoteError("a frontier of another version")
         if read.number() != tasks:
             raise RemoteError("a frontier of a job with another number of tasks")
         made = cls(tasks)
         made._read_window(read)
         made._read_winners(read)
-        made._read_failures(read, is_whole=version == VERSION)
+        made._read_failures(read, version)
         if not read.is_at_end:
             raise RemoteError("bytes after the frontier")
         return made
@@ -336,16 +339,26 @@ class Frontier:
         if beyond:
             raise RemoteError("a winner that is no attempt")
 
-    def _read_failures(self, read: Reader, *, is_whole: bool) -> None:
+    def _read_failures(self, read: Reader, version: int) -> None:
         task = -1
         for _ in range(read.number(self.tasks)):
             task += 1 + read.number(self.tasks)
             if task >= self.tasks:
                 raise RemoteError("a failure of no task")
-            count = read.number()
-            crashes = read.number(count) if is_whole else 0
-            latest = Attempt(read.number(), read.number()) if is_whole else _NONE.latest
-            self._failures[task] = Failures(count, crashes, latest)
+            if version == VERSION:
+                self._failures[task] = _read_attempts(read)
+            else:
+                for _ in range(_FACTS_OF_FAILURES[version]):
+                    read.number()
+
+
+def _read_attempts(read: Reader) -> Failures:
+    attempts, crashed = list[Attempt](), list[Attempt]()
+    for _ in range(1 + read.number()):
+        attempts.append(Attempt(read.number(), read.number()))
+        if read.number(1):
+            crashed.append(attempts[-1])
+    return Failures(frozenset(attempts), frozenset(crashed))
 
 
 def _check(data: bytes | bytearray) -> bytes:

@@ -207,6 +207,8 @@ class Agents:
         agent = self.by_node.get(node)
         if agent is None:
             return
+        remembered = [each for each in agent.unfit.items() if now - each[1].until < AVOID_S_MAX]
+        agent.unfit = dict(remembered)  # and not what jobs that have ended long ago wanted
         gap_s = AVOID_S_MIN
         if (last := agent.unfit.get(pool)) is not None:  # several may say so at the same time
             gap_s = last.gap_s if last.until > now else min(AVOID_S_MAX, 2 * last.gap_s)

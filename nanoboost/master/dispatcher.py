@@ -34,6 +34,8 @@ class Demand:
     wait_s: float
     is_risky: bool = False
     """It has failed before: better not where the master is, which it might take along."""
+    failed_on: frozenset[NodeId] = frozenset()
+    """Where it has, as far as this master knows: better not there again, it may be the machine."""
 
 
 @frozen
@@ -99,9 +101,7 @@ class Dispatcher:
                 blocked[pool] = None
                 left.append((waiting, 0.0))
                 continue
-            abroad = [each for each in fit[pool] if each[0].agent.node != self._home]
-            able = abroad if wanted.is_risky and abroad else fit[pool]
-            best, seconds, starts_now = self._earliest(now, wanted, able)
+            best, seconds, starts_now = self._earliest(now, wanted, self._wary(wanted, fit[pool]))
             self._queue.charge(waiting.job, wanted.work_s)
             if starts_now:
                 cores = max(1, wanted.cls.cores)
@@ -150,6 +150,13 @@ class Dispatcher:
             for bench in benches
             if len(bench.times) >= cores and not bench.agent.refusal(pool, wanted.cls, now)
         ]
+
+    def _wary(self, wanted: Demand, fit: list[tuple[_Bench, float]]) -> list[tuple[_Bench, float]]:
+        """Of those who can run the task, whom it may be given, now that it may have failed."""
+        if not wanted.is_risky:
+            return fit
+        fit = [each for each in fit if each[0].agent.node not in wanted.failed_on] or fit
+        return [each for each in fit if each[0].agent.node != self._home] or fit
 
     def _earliest(
         self, now: float, wanted: Demand, fit: list[tuple[_Bench, float]]

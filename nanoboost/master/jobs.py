@@ -109,6 +109,14 @@ class Job:
         past = self.recall(key)
         return past is not None and past.outcome is not None
 
+    def failed_on(self, task: TaskId) -> frozenset[NodeId]:
+        """The nodes on which the task has failed or crashed, as far as is known."""
+        return frozenset(
+            past.node
+            for past in self.past.get(task, {}).values()
+            if past.outcome in (Outcome.FAILED, Outcome.CRASHED)
+        )
+
     def shelve(self) -> None:
         """Keep only what a report shows: the job has ended long ago, and there are many like it."""
         kept = [AttemptKey(self.name, task, attempt) for task, attempt in self.failures]

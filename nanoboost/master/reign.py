@@ -119,9 +119,10 @@ class Reign:
         key = job.class_key(waiting.cls)
         plan = job.plan_scheduler.plan
         work_s = self.estimates.work_s(key, plan.tasks[waiting.task].size)
-        is_risky = job.frontier.failures(waiting.task) > 0
-        cls = plan.classes[waiting.cls]
-        return Demand(cls, key, work_s, self.estimates.wait_s(key), is_risky)
+        cls, wait_s = plan.classes[waiting.cls], self.estimates.wait_s(key)
+        if not job.frontier.failures(waiting.task):
+            return Demand(cls, key, work_s, wait_s)
+        return Demand(cls, key, work_s, wait_s, True, job.failed_on(waiting.task))
 
     def measure(self, job: Job) -> None:
         """Compute the job's levels from what is known now."""

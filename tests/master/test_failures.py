@@ -4,7 +4,8 @@ from typing import Any
 
 from nanoboost.core import Woke
 from nanoboost.frontier import Frontier
-from nanoboost.ids import TaskId
+from nanoboost.ids import JobId, TaskId
+from nanoboost.master.agents import Agents
 from nanoboost.master.events import (
     CleanJob,
     FrontierRead,
@@ -22,7 +23,7 @@ from nanoboost.wire.messages import (
     Outcome,
 )
 from nanoboost.wire.records import JobEnded, JobEntry
-from tests.master.bench import JOB, ME, OTHER, Bench, execute, key, submitted
+from tests.master.bench import JOB, ME, OTHER, Bench, execute, hello, key, submitted
 from tests.master.plans import DIGEST, nano, plan
 
 
@@ -102,10 +103,32 @@ def test_what_an_earlier_master_has_counted_is_not_counted_again() -> None:
     assert has_ended(bench.done(key(0, term=4), outcome=Outcome.FAILED, error="the third"))
 
 
+def test_a_failure_that_is_told_after_a_later_one_counts() -> None:
+    """An agent tells a new master what it holds in whatever order, and there are several agents."""
+    bench = after((6, Outcome.FAILED))
+    bench.hello(4, held=(key(0, n=4), key(0, n=5)))
+    assert not has_ended(bench.done(key(0, n=5), outcome=Outcome.FAILED, error="the second"))
+    assert has_ended(bench.done(key(0, n=4), outcome=Outcome.FAILED, error="the third"))
+
+
 def test_crashes_that_an_earlier_master_has_counted_are_forgiven_still() -> None:
     bench = after((1, Outcome.CRASHED), (2, Outcome.CRASHED))
     bench.hello(4)
     assert not has_ended(bench.done(key(0, term=4), outcome=Outcome.FAILED, error="the first"))
+
+
+def test_what_has_crashed_on_one_node_runs_on_another_even_if_that_is_the_masters() -> None:
+    """A bad machine is quick to fail: it would take all the tries of a task."""
+    bench = Bench()
+    bench.reign(slots=0)
+    bench.poke(MemberUp(OTHER, "two"))
+    bench.hello(3, OTHER)
+    bench.run(plan([[]]))
+    bench.hello(3)
+    effects = bench.done(key(0), who=OTHER, outcome=Outcome.CRASHED, error="killed by signal 11")
+    assert Send(ME, execute(key(0, n=2), "Nano-0000")) in effects
+    effects = bench.done(key(0, n=2), outcome=Outcome.CRASHED, error="killed by signal 11")
+    assert Send(OTHER, execute(key(0, n=3), "Nano-0000")) in effects, "where the master is not"
 
 
 def test_an_unfit_node_is_avoided_and_named() -> None:
@@ -136,6 +159,15 @@ def test_an_unfit_node_gets_another_chance_soon_and_then_more_and_more_rarely() 
     sent = [each.message for each in bench.poke(Woke(), after=2.1) if isinstance(each, Send)]
     (again,) = (each for each in sent if isinstance(each, Execute))
     assert again.key == key(1, n=2), "it has worked meanwhile"
+
+
+def test_what_a_node_could_not_run_is_forgotten_in_time() -> None:
+    """Jobs come and go by the thousand."""
+    agents = Agents()
+    agents.hello(0.0, ME, hello(3))
+    for moment, job in ((0.0, "first"), (10.0, "second"), (64.0, "third")):
+        agents.avoid(moment, ME, (JobId(job), 0), "needs ffmpeg")
+    assert [job for job, _ in agents.by_node[ME].unfit] == ["second", "third"]
 
 
 def test_a_node_on_which_two_fail_at_once_is_not_avoided_for_longer() -> None:
