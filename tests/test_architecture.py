@@ -28,7 +28,7 @@ STRANGERS = {"gossip", "consensus", "master", "agent"}
 """Rooms that must not know one another: each could be published alone."""
 
 SHELLS = {
-    "agent": {"service", "executor", "child", "attempt"},
+    "agent": {"service", "executor", "child", "attempt", "inflight"},
     "consensus": {"service", "store", "names"},
     "gossip": {"service", "seal", "discovery", "peers"},
     "master": {"service", "listener"},

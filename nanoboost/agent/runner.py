@@ -6,6 +6,7 @@ term seen is obeyed.  Every Execute is answered by a TaskDone: what cannot run h
 so that the master moves on.
 """
 
+from collections.abc import Iterable
 from itertools import islice
 
 from attrs import define, frozen
@@ -14,6 +15,7 @@ from nanoboost.agent.messages import AttemptEnded, RunAttempt
 from nanoboost.core import Woke
 from nanoboost.ids import AttemptKey, NodeId
 from nanoboost.wire.messages import (
+    NODE_DIED,
     Acknowledge,
     AgentHello,
     CancelAttempt,
@@ -105,11 +107,18 @@ class Ended:
 
 
 @frozen
+class Settled:
+    """A master knows that this attempt was lost here: it need not be told after a restart."""
+
+    key: AttemptKey
+
+
+@frozen
 class Drained:
     """Nothing runs here, and nothing need be waited for."""
 
 
-Effect = Send | Start | Stop | Ended | Drained
+Effect = Send | Start | Stop | Ended | Settled | Drained
 
 # --- the core ------------------------------------------------------------------------------------
 
@@ -143,15 +152,18 @@ class _Held:
 
 class Runner:
     """One agent's attempts and results.  Bound by `facts.slots` attempts at a time: the master
-    counts the cores that an attempt takes, the runner the attempts."""
+    counts the cores that an attempt takes, the runner the attempts.  `lost` are those that ran here
+    when an earlier process of the node ended."""
 
-    def __init__(self, facts: Facts) -> None:
+    def __init__(self, facts: Facts, lost: Iterable[AttemptKey] = ()) -> None:
         self._facts = facts
         self._term = 0
         self._master: NodeId | None = None
         self._running: dict[AttemptKey, _Running] = {}
         self._held: dict[AttemptKey, _Held] = {}
         """In the order in which they were told last."""
+        for key in lost:
+            self._held[key] = _Held(TaskDone(key, Outcome.LOST, (), 0.0, 0.0, NODE_DIED), 0.0)
         self._resend_after = 0.0
         self._fit = ""
         self._draining = False
@@ -220,7 +232,9 @@ class Runner:
                 self._cancel(now, key)
             case Acknowledge(_, keys):
                 for key in keys:
-                    self._held.pop(key, None)
+                    held = self._held.pop(key, None)
+                    if held is not None and held.done.outcome is Outcome.LOST:
+                        self._outbox.append(Settled(key))
             case MasterHere():
                 pass
 
@@ -322,7 +336,7 @@ class Runner:
                 self._tell(now, key)
 
     def _resend_at(self) -> float | None:
-        if not self._held:
+        if not self._held or self._master is None:
             return None
         oldest = next(iter(self._held.values()))
         return max(oldest.told_at + RESEND_S, self._resend_after)

@@ -10,6 +10,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from nanoboost.agent.executor import Executor
+from nanoboost.agent.inflight import InFlight
 from nanoboost.agent.messages import AttemptEnded, RunAttempt
 from nanoboost.agent.runner import (
     ChildFinished,
@@ -24,6 +25,7 @@ from nanoboost.agent.runner import (
     Received,
     Runner,
     Send,
+    Settled,
     Start,
     Stop,
 )
@@ -54,7 +56,9 @@ class Agent(Service):
         self._clock = runtime.reactor
         self._send = send
         self._executor = Executor(config.nas_dir, config.slots, runtime, self._ended)
-        runner = Runner(Facts(config.slots, runtime.host.speed, config.labels))
+        self._in_flight = InFlight(me, runtime.store, crashed)
+        facts = Facts(config.slots, runtime.host.speed, config.labels)
+        runner = Runner(facts, self._in_flight.load())
         self._pump: Pump[Event, Effect] = Pump(runner, runtime.reactor, self._perform, crashed)
         self._drains: list[Deferred[None]] = []
 
@@ -67,6 +71,7 @@ class Agent(Service):
         """Kill what runs: whoever is master starts it elsewhere."""
         super().stopService()
         self._pump.stop()
+        self._in_flight.close()
         gone = self._executor.shut_down()
         return gone.addTimeout(SHUT_DOWN_S, self._clock, lambda _result, _timeout: None)
 
@@ -97,7 +102,10 @@ class Agent(Service):
                 self._start(order)
             case Stop(key):
                 self._executor.stop(key)
+            case Settled(key):
+                self._in_flight.over(key)
             case Ended(key, outcome):
+                self._in_flight.over(key)
                 self._log.info(
                     "task {task} of {job}, attempt {attempt}: {outcome}",
                     event="ended",
@@ -120,4 +128,5 @@ class Agent(Service):
             attempt=str(order.key.attempt),
             name=order.name,
         )
+        self._in_flight.begins(order.key)
         self._executor.start(order)

@@ -114,7 +114,7 @@ class Job:
         return frozenset(
             past.node
             for past in self.past.get(task, {}).values()
-            if past.outcome in (Outcome.FAILED, Outcome.CRASHED)
+            if past.outcome is not None and past.outcome.is_failure
         )
 
     def shelve(self) -> None:

@@ -13,12 +13,10 @@ from nanoboost.master.agents import Run
 from nanoboost.master.closing import Closing
 from nanoboost.master.jobs import Job, Past
 from nanoboost.master.reign import Reign
-from nanoboost.wire.messages import Acknowledge, JobState, Outcome, TaskDone
+from nanoboost.wire.messages import NODE_DIED, Acknowledge, JobState, Outcome, TaskDone
 
 CRASHES_FORGIVEN = 3
 """A process that died may be the machine's fault: so much more often than failures."""
-NODE_DIED = "its node's process ended while it ran"
-
 ERROR_MAX, TAIL_MAX = 500, 4000
 """Of an error and of a log so many characters are kept: twenty must fit in one report."""
 
@@ -97,7 +95,7 @@ class Results:
         else:
             self._reign.journal("done", **facts, outcome=done.outcome.name)
         self._refund(job, key)
-        if done.outcome in (Outcome.FAILED, Outcome.CRASHED):
+        if done.outcome.is_failure:
             self._fail(now, job, node, done)
         else:
             if done.outcome is Outcome.UNFIT:
@@ -142,11 +140,11 @@ class Results:
                 continue
             if job.frontier.is_done(run.key.task):
                 continue
-            job.remember(run.key, Past(run.node, Outcome.CRASHED, NODE_DIED))
+            job.remember(run.key, Past(run.node, Outcome.LOST, NODE_DIED))
             job.ledger.note(run.key.task)
             job.counting[run.key.task] = None
             self._reign.queue.discard(job.name, run.key.task)
-            self._count(now, job, run.node, run.key, Outcome.CRASHED, NODE_DIED)
+            self._count(now, job, run.node, run.key, Outcome.LOST, NODE_DIED)
 
     def counted(self, job: Job) -> None:
         """A frontier is committed: what waited for that may run again."""
@@ -165,11 +163,11 @@ class Results:
     ) -> None:
         task = key.task
         job.failures.append((task, key.attempt))
-        is_crash = outcome is Outcome.CRASHED
-        count = job.frontier.fail(task, key.attempt, is_crash=is_crash)
+        count = job.frontier.fail(task, key.attempt, is_crash=outcome.is_crash)
         retries = job.plan_scheduler.plan.class_of(task).retries
-        if is_crash:
+        if outcome is Outcome.CRASHED:
             self._reign.agents.crashed(now, node, key)
+        if outcome.is_crash:
             is_over = count > retries + CRASHES_FORGIVEN
         else:
             is_over = count - job.frontier.crashes(task) > retries

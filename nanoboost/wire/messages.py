@@ -121,6 +121,21 @@ class Outcome(enum.Enum):
     """The machine's fault: no NAS, no space, no tool.  Does not use up the task's retries."""
     CANCELLED = 4
     """Stopped because the master said so, or refused because of a newer term."""
+    LOST = 5
+    """Its node's process ended while it ran; the task may be why."""
+
+    @property
+    def is_crash(self) -> bool:
+        """Whether it may be the machine's fault, and is forgiven more often."""
+        return self in (Outcome.CRASHED, Outcome.LOST)
+
+    @property
+    def is_failure(self) -> bool:
+        """Whether it counts against the task."""
+        return self is Outcome.FAILED or self.is_crash
+
+
+NODE_DIED = "its node's process ended while it ran"
 
 
 @message(14)

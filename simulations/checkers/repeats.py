@@ -17,7 +17,7 @@ from simulations.checkers.tasks import CRASHES_MAX
 from simulations.kernel.journal import Record
 
 Task = tuple[str, TaskId]
-DONE, FAILED = Outcome.DONE.name, Outcome.FAILED.name
+DONE, FAILED, LOST = Outcome.DONE.name, Outcome.FAILED.name, Outcome.LOST.name
 
 
 @define
@@ -25,7 +25,7 @@ class _Reign:
     """What one master has said in one term."""
 
     term: int
-    ended: dict[tuple[str, int, str], None] = field(factory=dict)
+    ended: dict[tuple[str, int, str, bool], None] = field(factory=dict)
     """Attempts whose end it has accepted."""
     won: dict[Task, str] = field(factory=dict)
 
@@ -74,7 +74,8 @@ class SaidTwiceCountsOnce:
         if record.event == "execute":
             self._executed[task] += 1
             return
-        key = (*task, attempt)
+        # What a node believes to have lost may end yet: a copy of its disk had told that.
+        key = (*task, attempt, record.facts.get("outcome") == LOST)
         if key in reign.ended:
             raise Broken(f"{what}, attempt {attempt}, again")
         reign.ended[key] = None

@@ -11,6 +11,7 @@ from nanoboost.agent.messages import CHILD, AttemptEnded, ChildReady
 from nanoboost.net.pipe import FROM_CHILD_FD
 from nanoboost.runtime import DurableStore, Host, Runtime, Security
 from nanoboost.wire.frame import FrameReader, pack
+from tests.consensus.table import MemoryStore
 
 
 class Puppet:
@@ -75,7 +76,7 @@ def runtime(reactor: PuppetReactor) -> Runtime:
     return Runtime(
         reactor=reactor,
         wall=lambda: 0.0,
-        store=cast("DurableStore", None),
+        store=cast("DurableStore", MemoryStore(reactor)),
         security=cast("Security", Pinned()),
         host=Host("host", 4, 1024, 0.5),
         python=("python3", "-I"),

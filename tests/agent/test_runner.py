@@ -21,12 +21,14 @@ from nanoboost.agent.runner import (
     Received,
     Runner,
     Send,
+    Settled,
     Start,
     Stop,
 )
 from nanoboost.core import Woke
 from nanoboost.ids import Attempt, AttemptKey, JobId, NodeId, TaskId
 from nanoboost.wire.messages import (
+    NODE_DIED,
     Acknowledge,
     AgentHello,
     CancelAttempt,
@@ -87,8 +89,8 @@ def refused(task: int, outcome: Outcome, error: str, term: int = 1) -> Send:
 class Agent:
     """A runner with two slots and a hand on its clock."""
 
-    def __init__(self) -> None:
-        self.runner = Runner(Facts(2, 0.5, ("gpu",)))
+    def __init__(self, *lost: AttemptKey) -> None:
+        self.runner = Runner(Facts(2, 0.5, ("gpu",)), lost)
         self.now = 100.0
 
     def hears(self, message: Order, sender: NodeId = ONE) -> list[Effect]:
@@ -129,6 +131,17 @@ def test_a_new_master_is_told_what_runs_and_each_result() -> None:
         done(1, to=TWO),
     ]
     assert agent.sees(ended(2)) == [Ended(key(2), Outcome.DONE), done(2, to=TWO)]
+
+
+def test_what_was_lost_with_the_process_is_told_until_a_master_has_counted_it() -> None:
+    agent = Agent(key(1), key(2))
+    assert agent.runner.deadline() is None
+    lost = [refused(each, Outcome.LOST, NODE_DIED) for each in (1, 2)]
+    assert agent.hears(MasterHere(1)) == [hello(held=(key(1), key(2))), *lost]
+    assert agent.hears(execute(1)) == [lost[0]], "it was started before"
+    assert agent.hears(Acknowledge(1, (key(1),))) == [Settled(key(1))]
+    assert agent.sleeps(RESEND_S) == [lost[1]]
+    assert agent.hears(MasterHere(2), TWO)[0] == hello(2, held=(key(2),), to=TWO)
 
 
 def test_a_master_that_asks_again_is_told_again() -> None:

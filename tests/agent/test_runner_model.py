@@ -6,7 +6,7 @@ obeyed, and every Execute is answered.
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from nanoboost.agent.messages import AttemptEnded
 from nanoboost.agent.runner import (
@@ -23,12 +23,14 @@ from nanoboost.agent.runner import (
     Received,
     Runner,
     Send,
+    Settled,
     Start,
     Stop,
 )
 from nanoboost.core import Woke
 from nanoboost.ids import Attempt, AttemptKey, JobId, NodeId, TaskId
 from nanoboost.wire.messages import (
+    NODE_DIED,
     Acknowledge,
     AgentHello,
     CancelAttempt,
@@ -58,7 +60,6 @@ class RunnerMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.runner = Runner(Facts(SLOTS, 1.0, ()))
         self.now = 0.0
         self.term = 0
         self.running: dict[AttemptKey, bool] = {}
@@ -66,6 +67,13 @@ class RunnerMachine(RuleBasedStateMachine):
         self.unanswered: dict[AttemptKey, None] = {}
         self.results: dict[AttemptKey, TaskDone] = {}
         """What was told and not acknowledged by a master who may."""
+
+    @initialize(lost=st.lists(KEYS, max_size=SLOTS, unique=True))
+    def start(self, lost: list[AttemptKey]) -> None:
+        """What an earlier process ran is a result like others."""
+        self.runner = Runner(Facts(SLOTS, 1.0, ()), lost)
+        for key in lost:
+            self.results[key] = TaskDone(key, Outcome.LOST, (), 0.0, 0.0, NODE_DIED)
 
     def step(self, event: Event | Woke) -> list[Effect]:
         effects = list(self.runner.step(self.now, event))
@@ -88,6 +96,8 @@ class RunnerMachine(RuleBasedStateMachine):
                     self.running[key] = True
                 case Ended(key, _):
                     assert key not in self.running
+                case Settled(key):
+                    assert key not in self.results
                 case Drained():
                     assert not self.running
         assert len(self.running) <= SLOTS
@@ -174,7 +184,7 @@ class RunnerMachine(RuleBasedStateMachine):
             for effect in self.step(Woke()):
                 if isinstance(effect, Send) and isinstance(effect.message, TaskDone):
                     told[effect.message.key] = None
-        assert set(told) == set(self.results)
+        assert set(told) == (set(self.results) if self.term else set()), "once a master is known"
 
     @invariant()
     def a_deadline_is_never_in_the_past(self) -> None:

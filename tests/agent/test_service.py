@@ -12,11 +12,20 @@ from nanoboost.agent.runner import CROSSING_S
 from nanoboost.agent.service import SHUT_DOWN_S, Agent
 from nanoboost.config import NodeConfig
 from nanoboost.ids import Address, Attempt, AttemptKey, JobId, NodeId, TaskId
-from nanoboost.wire.messages import Acknowledge, AgentHello, Execute, MasterHere, Outcome, TaskDone
+from nanoboost.wire.messages import (
+    NODE_DIED,
+    Acknowledge,
+    AgentHello,
+    Execute,
+    MasterHere,
+    Outcome,
+    TaskDone,
+)
 from tests.agent.fakes import PuppetReactor, runtime
 
 ME, MASTER = NodeId("1" * 16), NodeId("2" * 16)
 KEY = AttemptKey(JobId("job"), TaskId(3), Attempt(1, 1))
+NEXT = AttemptKey(JobId("job"), TaskId(4), Attempt(2, 1))
 EXECUTE = Execute(1, KEY, "plan", "code", (), 0.0, "Nap-0003")
 
 
@@ -27,6 +36,11 @@ class Bench:
         self.reactor = PuppetReactor()
         self.said: list[tuple[NodeId, object]] = []
         self.crashes: list[Failure] = []
+        self.runtime = runtime(self.reactor)
+        self.start()
+
+    def start(self) -> None:
+        """The node's process, on the disk that it has."""
         config = NodeConfig(
             name="one",
             state_dir="/state",
@@ -38,7 +52,7 @@ class Bench:
         self.agent = Agent(
             ME,
             config,
-            runtime(self.reactor),
+            self.runtime,
             lambda node, message: self.said.append((node, message)),
             self.crashes.append,
         )
@@ -85,6 +99,22 @@ def test_the_walk_of_an_attempt(bench: Bench) -> None:
     assert bench.crashes == []
 
 
+def test_a_node_that_starts_again_tells_what_it_had_run(bench: Bench) -> None:
+    bench.agent.receive(MASTER, EXECUTE)
+    bench.reactor.advance(0.01)
+    bench.start()
+    bench.agent.receive(MASTER, MasterHere(2))
+    lost = TaskDone(KEY, Outcome.LOST, (), 0.0, 0.0, NODE_DIED)
+    assert bench.said[-1] == (MASTER, lost)
+    bench.agent.receive(MASTER, Acknowledge(2, (KEY,)))
+    bench.agent.receive(MASTER, Execute(2, NEXT, "plan", "code", (), 0.0, "Nap-0004"))
+    bench.reactor.advance(0.01)
+    bench.start()
+    bench.agent.receive(MASTER, MasterHere(3))
+    hello = AgentHello(3, 1, 0.5, ("gpu",), (), (NEXT,), "", False)
+    assert (MASTER, hello) in bench.said, "and not what a master has counted"
+
+
 def test_a_start_that_fails_is_told_as_well(bench: Bench) -> None:
     bench.reactor.has_no_room = True
     bench.agent.receive(MASTER, EXECUTE)
@@ -123,6 +153,7 @@ def test_stopping_kills_what_runs_and_says_nothing_more(bench: Bench) -> None:
     puppet.ends(signal=9)
     assert stopped.called
     assert len(bench.said) == said
+    bench.reactor.advance(0.01)  # the disk notes that nothing was lost
     assert bench.reactor.getDelayedCalls() == []
 
 

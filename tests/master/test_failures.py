@@ -17,6 +17,7 @@ from nanoboost.master.events import (
     Send,
 )
 from nanoboost.wire.messages import (
+    NODE_DIED,
     Acknowledge,
     Execute,
     JobState,
@@ -129,6 +130,23 @@ def test_what_has_crashed_on_one_node_runs_on_another_even_if_that_is_the_master
     assert Send(ME, execute(key(0, n=2), "Nano-0000")) in effects
     effects = bench.done(key(0, n=2), outcome=Outcome.CRASHED, error="killed by signal 11")
     assert Send(OTHER, execute(key(0, n=3), "Nano-0000")) in effects, "where the master is not"
+
+
+def test_what_was_lost_with_the_masters_own_node_is_counted_once_that_is_back() -> None:
+    """Nobody else knew that it ran there; and that node is no bad machine."""
+    bench = Bench()
+    bench.reign(slots=0)
+    bench.run(plan([[]] * 5, [nano(retries=0)]))
+    bench.poke(MemberUp(OTHER, "two"))
+    lost = [key(task, term=2) for task in range(5)]
+    bench.hello(3, OTHER, slots=5, held=tuple(lost))
+    for each in lost:
+        bench.done(each, who=OTHER, outcome=Outcome.LOST, error=NODE_DIED)
+    assert not bench.report().note, "and gets work again, for want of another"
+    for n in (1, 2):
+        bench.done(key(0, n=n), who=OTHER, outcome=Outcome.LOST, error=NODE_DIED)
+        assert not has_ended(bench.done(lost[0], who=OTHER, outcome=Outcome.LOST)), "told again"
+    assert has_ended(bench.done(key(0, n=3), who=OTHER, outcome=Outcome.LOST, error=NODE_DIED))
 
 
 def test_an_unfit_node_is_avoided_and_named() -> None:

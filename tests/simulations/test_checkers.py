@@ -134,6 +134,7 @@ ALLOWED: list[tuple[Callable[[], Checker], list[Record]]] = [
     (twice, [*WON, finished("one", "1.1")]),
     (twice, [*WON, master("other", 2), done("other", "1.1"), finished("other", "1.1")]),
     (twice, [*WON[:2], done("one", "1.1", "CRASHED"), execute(1, 2), done("one", "1.2")]),
+    (twice, [*WON[:2], done("one", "1.1", "LOST"), done("one", "1.1")]),  # a copy had said so
     (twice, [master("one", 1), *executed(3), *failed("1.1", "1.2", "1.3"), job("failed")]),
     (twice, [master("one", 1), *executed(6), job("failed")]),  # all of them may have crashed
     (
@@ -162,6 +163,7 @@ FORBIDDEN: list[tuple[Callable[[], Checker], list[Record]]] = [
     (twice, [*WON, finished("one", "1.1"), finished("one", "1.1")]),
     (twice, [*WON, finished("one", "1.1"), master("other", 2), done("other", "1.1")]),
     (twice, [*WON[:2], done("one", "1.1", "FAILED"), done("one", "1.1", "FAILED")]),
+    (twice, [*WON[:2], done("one", "1.1", "LOST"), done("one", "1.1", "LOST")]),
     (twice, [master("one", 1), *executed(2), *failed("1.1", "1.2"), job("failed")]),
     (twice, [master("one", 1), *executed(3), *failed("1.1", "1.2", "1.1"), job("failed")]),
     (twice, [master("one", 1), *executed(5), job("failed")]),
