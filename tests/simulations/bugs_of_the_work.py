@@ -17,7 +17,7 @@ from nanoboost.wire.messages import JobState, Parent
 from tests.simulations.planting import Patches, planted
 
 
-@planted("master", "a lost agent's attempts are waited for", "half_open", "L3", 0, 5)
+@planted("master", "a lost agent's attempts are waited for", "monkey", "L3", 2, 10)
 def _() -> Patches:
     with patch.object(Reign, "lose", lambda self, runs: None):
         yield
