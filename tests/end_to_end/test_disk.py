@@ -175,3 +175,22 @@ def test_a_full_disk_refuses_jobs_and_takes_them_when_there_is_space_again(tmp_p
             assert job.returncode == 0, output
         assert len(cluster.records("one", "disk_full")) == 1
         assert len(cluster.records("one", "submitted")) == 2
+
+
+def test_what_ran_when_a_node_was_killed_is_counted_once_it_is_back(cluster: LocalCluster) -> None:
+    """Its only master was killed with it: nobody else could know."""
+    cluster.start("one")
+    assert cluster.run(str(NAPS), "--nap-s=60", "--detach", at="one").wait(30) == 0
+    cluster.wait(lambda: cluster.records("one", "started"), "a nap", 30.0)
+    # What is in the log now is later than the note of the nap: batches are durable in order.
+    assert cluster.run(str(NAPS), "--detach", at="one").wait(30) == 0
+    cluster.kill("one")
+    cluster.start("one")
+
+    def lost() -> list[object]:
+        ends = cluster.records("one", "done")
+        return [each["attempt"] for each in ends if each["outcome"] == "LOST"]
+
+    cluster.wait(lost, "the nap to be called lost", 30.0)
+    nap, *_ = cluster.records("one", "started")
+    assert lost() == [nap["attempt"]]
