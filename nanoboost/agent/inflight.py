@@ -2,8 +2,9 @@
 
 **What was running when this node's process ended is told at its next start**, so that it is counted
 whoever was master: a task that takes its node along would otherwise never be counted where that
-node was the master.  What has ended in good order is left in the note until something else starts:
-to tell of it again does no harm, since each attempt counts once.
+node was the master.  What has ended is left in the note until something else starts, for the disk's
+sake.  To tell of it again changes nothing, since each attempt counts once; only one that had been
+cancelled, or found no fit machine, is then taken for a crash.
 """
 
 from collections.abc import Callable, Iterable
