@@ -26,7 +26,7 @@ class _Reign:
 
     term: int
     ended: dict[tuple[str, int, str, bool], None] = field(factory=dict)
-    """Attempts whose end it has accepted."""
+    """Attempts whose end it has accepted, and whether that is that its node has lost them."""
     won: dict[Task, str] = field(factory=dict)
 
 
