@@ -16,14 +16,14 @@ from simulations.net.stream import (
     ACK,
     DATA,
     FIN,
-    RECEIVE_BYTES_MAX,
     RESET,
-    SEND_BYTES_MAX,
     SYN,
     SYN_ACK,
     Pipe,
 )
 
+SEND_BYTES_MAX = 256 << 10
+RECEIVE_BYTES_MAX = 256 << 10
 LISTEN_BACKLOG_MAX = 128
 DATAGRAM_BYTES_MAX = 65507
 DATAGRAMS_MAX = 1024

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 RTO_NS = 200 * MS
 SYN_RTO_NS = SECOND
 RTO_NS_MAX = 120 * SECOND
-SEND_BYTES_MAX = 256 << 10
-RECEIVE_BYTES_MAX = 256 << 10
 UNACKNOWLEDGED_BYTES_MAX = 64 << 10
 HEADER_BYTES = 66
 """Ethernet's, IP's and TCP's: what a segment weighs beside its bytes."""

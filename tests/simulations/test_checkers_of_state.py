@@ -16,13 +16,20 @@ from nanoboost.net.link import QUEUE_BYTES_MAX, QUEUE_FRAMES_MAX
 from simulations.checkers.disks import DamageIsSeen, StartsAreRemembered
 from simulations.checkers.ghosts import Mirror, Seen
 from simulations.checkers.judge import Broken
-from simulations.checkers.limits import TURNS, TURNS_A_NODE, NobodyIsBusyForNothing, NothingGrows
+from simulations.checkers.limits import (
+    PIECES,
+    TURNS,
+    TURNS_A_NODE,
+    NobodyIsBusyForNothing,
+    NothingGrows,
+)
 from simulations.checkers.liveness import MajorityHasMaster
 from simulations.checkers.members import BOUND_NS, MembersAreTrue
 from simulations.checkers.raft import RaftHolds
 from simulations.checkers.settled import LAG_LOOKS, AllIsWell, bounds_ns
 from simulations.kernel.journal import Record
 from simulations.kernel.world import MS, SECOND
+from simulations.net import sockets
 from simulations.stage.model import Model
 
 NAMES = ("n0", "n1", "n2")
@@ -101,6 +108,22 @@ def test_a_node_that_turns_without_end_is_seen(
         props.lives["n1"].process.reactor.turns += int(rate / A_SECOND)
     assert any(each.startswith("S2 n1") for each in found) is is_wrong
     assert busy.most == pytest.approx(rate, rel=0.02)
+
+
+@pytest.mark.parametrize("which", ["SEND_BYTES_MAX", "RECEIVE_BYTES_MAX"])
+def test_frames_in_small_pieces_take_more_turns(
+    props: Props, monkeypatch: pytest.MonkeyPatch, which: str
+) -> None:
+    monkeypatch.setattr(sockets, which, 64)
+    busy = NobodyIsBusyForNothing(props.lab, A_SECOND)
+    limit = PIECES * (TURNS + TURNS_A_NODE * len(NAMES))
+    for _ in range(20):
+        assert not busy.look()
+        props.lives["n1"].process.reactor.turns += limit // A_SECOND
+    monkeypatch.undo()
+    assert not busy.look()  # most of those two seconds were spent in pieces
+    props.lives["n1"].process.reactor.turns += limit
+    assert busy.look().startswith("S2 n1")
 
 
 def test_a_burst_is_no_loop(props: Props) -> None:
