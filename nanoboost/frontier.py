@@ -3,8 +3,8 @@
 **A frontier is an element of a join-semilattice and only grows**: `merge` is commutative,
 associative and idempotent, so an old, repeated or reordered frontier can never take progress away.
 Element by element, undone < done; where two attempts claim a task the smaller one wins; of failures
-it keeps which attempts have failed, so that each counts once, however often it is told, in whatever
-order and to however many masters.
+it keeps which attempts have failed and from which cause, so that each counts once, however often it
+is told, in whatever order and to however many masters.
 
 It is bitmaps over the tasks: one says which are done, and as many *planes* as the number of an
 attempt has bits say which attempt won each.  (One attempt won all, in most jobs: no plane.)  A join
@@ -15,15 +15,17 @@ a million tasks hide behind one number, the *watermark* (all below it are done);
 window above it.  Memory is one bit a task and plane, whatever the bytes that were decoded say.
 """
 
+import enum
 import hashlib
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping
 
 from nanoboost.errors import LocalError, RemoteError
 from nanoboost.ids import Attempt, TaskId
 from nanoboost.wire.packing import Reader, pack_bits, positions, unpack_bits, write, write_block
 
-VERSION = 4
+VERSION = 5
+_SAME_LAYOUT = 4
+"""The version that had all but the last cause."""
 _FACTS_OF_FAILURES = {2: 1, 3: 4}
 """Earlier versions told so many numbers of a task's failures, and not whose they were.  What is
 done in them is read still, and the failures are forgiven."""
@@ -33,19 +35,26 @@ ATTEMPTS_MAX = (1 << 16) - 1
 _CHECK_BYTES = 8
 
 
-class Failures(NamedTuple):
-    """The attempts of one task that have failed, and which of them have crashed: their process,
-    their node or their machine."""
+class Cause(enum.IntEnum):
+    """What an attempt failed of.  The later, the less the task need be why; of two that are told of
+    one attempt the later counts.  (A machine that goes down ends its processes first.)"""
 
-    attempts: frozenset[Attempt] = frozenset()
-    crashed: frozenset[Attempt] = frozenset()
+    FAILED = 0
+    CRASHED = 1
+    """Its process died of a signal."""
+    LOST = 2
+    """Its node died."""
 
-    def join(self, other: "Failures") -> "Failures":
-        """The least that is at least both."""
-        return Failures(self.attempts | other.attempts, self.crashed | other.crashed)
+
+Failures = Mapping[Attempt, Cause]
+"""The attempts of one task that have failed."""
 
 
-_NONE = Failures()
+def _join(one: Failures, other: Failures) -> Failures:
+    return {
+        **one,
+        **{attempt: max(cause, one.get(attempt, cause)) for attempt, cause in other.items()},
+    }
 
 
 class Frontier:
@@ -107,13 +116,9 @@ class Frontier:
         code = sum((plane[byte] >> bit & 1) << p for p, plane in enumerate(self._planes))
         return self._attempts[code]
 
-    def failures(self, task: TaskId) -> int:
-        """How often the task has failed, crashes included."""
-        return len(self._failures.get(task, _NONE).attempts)
-
-    def crashes(self, task: TaskId) -> int:
-        """How many of its failures were crashes."""
-        return len(self._failures.get(task, _NONE).crashed)
+    def failures(self, task: TaskId, cause: Cause = Cause.LOST) -> int:
+        """How often the task has failed of `cause` or of one before it."""
+        return sum(each <= cause for each in self._failures.get(task, {}).values())
 
     def failed(self) -> dict[TaskId, int]:
         """All tasks that have ever failed, ascending, with how often."""
@@ -144,8 +149,7 @@ class Frontier:
         won = [(attempt, self._won_by(code)) for attempt, code in self._code_of.items()]
         winners = sorted((attempt, hex(tasks)) for attempt, tasks in won if tasks)
         failed = [
-            (task, sorted(failures.attempts), sorted(failures.crashed))
-            for task, failures in sorted(self._failures.items())
+            (task, sorted(failures.items())) for task, failures in sorted(self._failures.items())
         ]
         return (self.tasks, winners, failed)
 
@@ -163,14 +167,12 @@ class Frontier:
         while self._watermark < self.tasks and self.is_done(TaskId(self._watermark)):
             self._watermark += 1
 
-    def fail(self, task: TaskId, attempt: Attempt, *, is_crash: bool = False) -> int:
-        """The attempt of the task has failed; return how many have."""
+    def fail(self, task: TaskId, attempt: Attempt, cause: Cause = Cause.FAILED) -> int:
+        """The attempt has failed; return how many of the task have, of that cause or before it."""
         if not 0 <= task < self.tasks:
             raise LocalError(f"task {task} of {self.tasks}")
-        failed = frozenset([attempt])
-        told = Failures(failed, failed if is_crash else frozenset())
-        self._failures[task] = self._failures.get(task, _NONE).join(told)
-        return self.failures(task)
+        self._failures[task] = _join(self._failures.get(task, {}), {attempt: cause})
+        return self.failures(task, cause)
 
     def merge(self, other: "Frontier") -> bool:
         """Become the join of both; return whether that changed anything."""
@@ -178,8 +180,8 @@ class Frontier:
             raise LocalError(f"frontiers of {self.tasks} and {other.tasks} tasks")
         changed = False
         for task, told in other._failures.items():
-            known = self._failures.get(task, _NONE)
-            joined = known.join(told)
+            known = self._failures.get(task, {})
+            joined = _join(known, told)
             if joined != known:
                 self._failures[task] = joined
                 changed = True
@@ -284,9 +286,9 @@ class Frontier:
         write(out, len(self._failures))
         previous = -1
         for task, failures in sorted(self._failures.items()):
-            write(out, task - previous - 1, len(failures.attempts) - 1)
-            for attempt in sorted(failures.attempts):
-                write(out, attempt.term, attempt.n, attempt in failures.crashed)
+            write(out, task - previous - 1, len(failures) - 1)
+            for attempt, cause in sorted(failures.items()):
+                write(out, attempt.term, attempt.n, cause)
             previous = task
         return bytes(out) + _check(out)
 
@@ -297,7 +299,7 @@ class Frontier:
             raise RemoteError("a frontier that is damaged or cut short")
         read = Reader(data[:-_CHECK_BYTES])
         version = read.number(255)
-        if version != VERSION and version not in _FACTS_OF_FAILURES:
+        if version not in (VERSION, _SAME_LAYOUT, *_FACTS_OF_FAILURES):
             raise RemoteError("a frontier of another version")
         if read.number() != tasks:
             raise RemoteError("a frontier of a job with another number of tasks")
@@ -345,20 +347,19 @@ class Frontier:
             task += 1 + read.number(self.tasks)
             if task >= self.tasks:
                 raise RemoteError("a failure of no task")
-            if version == VERSION:
-                self._failures[task] = _read_attempts(read)
-            else:
+            if version in _FACTS_OF_FAILURES:
                 for _ in range(_FACTS_OF_FAILURES[version]):
                     read.number()
+            else:
+                self._failures[task] = _read_failures_of_one(read)
 
 
-def _read_attempts(read: Reader) -> Failures:
-    attempts, crashed = list[Attempt](), list[Attempt]()
+def _read_failures_of_one(read: Reader) -> Failures:
+    made = dict[Attempt, Cause]()
     for _ in range(1 + read.number()):
-        attempts.append(Attempt(read.number(), read.number()))
-        if read.number(1):
-            crashed.append(attempts[-1])
-    return Failures(frozenset(attempts), frozenset(crashed))
+        attempt = Attempt(read.number(), read.number())
+        made[attempt] = Cause(read.number(max(Cause)))
+    return made
 
 
 def _check(data: bytes | bytearray) -> bytes:

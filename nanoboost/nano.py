@@ -61,9 +61,9 @@ class Needs:
 class Nano(Declaration):
     """One task of a graph.  Subclass it: declare fields, write `run()`.
 
-    `retries` failures are forgiven, and 3 more where the process or its node died: that may be the
-    machine's fault.  An attempt that runs longer than `timeout` (seconds, or text such as "90s",
-    "2h"; 0: no limit) is ended and counts as failed.
+    `retries` failures are forgiven, 3 more where the process died of a signal (that may be the
+    machine's fault), and 8 more where its node died.  An attempt that runs longer than `timeout`
+    (seconds, or text such as "90s", "2h"; 0: no limit) is ended and counts as failed.
     """
 
     needs: ClassVar[Needs] = Needs()

@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from nanoboost.errors import LocalError, RemoteError
-from nanoboost.frontier import Frontier
+from nanoboost.frontier import Cause, Frontier
 from nanoboost.ids import Attempt, TaskId
 from nanoboost.wire.packing import write, write_block
 
@@ -19,6 +19,7 @@ FIRST = Attempt(1, 1)
 
 attempts = st.builds(Attempt, st.integers(1, 4), st.integers(1, 3))
 tasks = st.integers(0, TASKS - 1).map(TaskId)
+causes = st.sampled_from(Cause)
 
 
 @st.composite
@@ -28,8 +29,8 @@ def frontiers(draw: st.DrawFn) -> Frontier:
         made.finish(TaskId(task), FIRST)
     for task, attempt in draw(st.lists(st.tuples(tasks, attempts), max_size=30)):
         made.finish(task, attempt)
-    for task, attempt, is_crash in draw(st.lists(st.tuples(tasks, attempts, st.booleans()))):
-        made.fail(task, attempt, is_crash=is_crash)
+    for task, attempt, cause in draw(st.lists(st.tuples(tasks, attempts, causes))):
+        made.fail(task, attempt, cause)
     return made
 
 
@@ -69,9 +70,9 @@ def test_merging_only_adds(a: Frontier, b: Frontier) -> None:
     for task in map(TaskId, range(TASKS)):
         winners = [each for each in (a.winner(task), b.winner(task)) if each is not None]
         assert merged.winner(task) == min(winners, default=None)
-        for count in (Frontier.failures, Frontier.crashes):
-            mine, theirs = count(a, task), count(b, task)
-            assert max(mine, theirs) <= count(merged, task) <= mine + theirs
+        assert merged.failures(task) >= max(a.failures(task), b.failures(task))
+        for cause in Cause:
+            assert merged.failures(task, cause) <= a.failures(task, cause) + b.failures(task, cause)
 
 
 @given(frontiers(), frontiers())
@@ -124,19 +125,20 @@ def test_failures_are_counted_and_listed_in_order() -> None:
     assert list(frontier.failed().items()) == [(2, 1), (4, 2)]
 
 
-@given(st.lists(st.tuples(attempts, st.booleans()), min_size=1), st.data())
+@given(st.lists(st.tuples(attempts, causes), min_size=1), st.data())
 def test_an_attempt_fails_once_however_often_and_in_whatever_order_it_is_told(
-    told: list[tuple[Attempt, bool]], data: st.DataObject
+    told: list[tuple[Attempt, Cause]], data: st.DataObject
 ) -> None:
     """By its agent to one master after the other, who merge what each has heard."""
     masters = [Frontier.empty(5), Frontier.empty(5)]
-    for attempt, is_crash in told:
+    for attempt, cause in told:
         master = masters[data.draw(st.integers(0, 1))]
-        failed = master.fail(TaskId(1), attempt, is_crash=is_crash)
-        assert failed == master.failures(TaskId(1))
+        failed = master.fail(TaskId(1), attempt, cause)
+        assert failed == master.failures(TaskId(1), cause)
     merged = Frontier.decode(join(*masters).encode(), 5)
-    assert merged.failures(TaskId(1)) == len({attempt for attempt, _ in told})
-    assert merged.crashes(TaskId(1)) == len({attempt for attempt, is_crash in told if is_crash})
+    last = {attempt: max(cause for each, cause in told if each == attempt) for attempt, _ in told}
+    for cause in Cause:
+        assert merged.failures(TaskId(1), cause) == sum(each <= cause for each in last.values())
 
 
 def test_a_failure_that_is_told_after_later_ones_counts() -> None:
@@ -145,12 +147,13 @@ def test_a_failure_that_is_told_after_later_ones_counts() -> None:
     assert counts == [1, 2, 3, 3]
 
 
-def test_crashes_are_counted_apart() -> None:
+def test_causes_are_counted_apart() -> None:
     frontier = Frontier.empty(5)
-    frontier.fail(TaskId(1), Attempt(1, 1), is_crash=True)
-    frontier.fail(TaskId(1), Attempt(1, 2))
+    causes = (Cause.CRASHED, Cause.FAILED, Cause.LOST, Cause.LOST)
+    counts = [frontier.fail(TaskId(1), Attempt(1, n), cause) for n, cause in enumerate(causes)]
+    assert counts == [1, 1, 3, 4]
     frontier = Frontier.decode(frontier.encode(), 5)
-    assert (frontier.failures(TaskId(1)), frontier.crashes(TaskId(1))) == (2, 1)
+    assert [frontier.failures(TaskId(1), cause) for cause in Cause] == [1, 2, 4]
 
 
 def test_a_copy_grows_on_its_own() -> None:
@@ -319,7 +322,8 @@ THREE = b"\x03\x01\x01\x01\x02\x01\x03"  # attempts (1, 1), (1, 2) and (1, 3)
         hostile(8, 2, 0, rest=b"\x02\x01\x01\x01\x01\x00\x01\x00\x00"),  # listed twice
         hostile(8, 0, 0, rest=b"\x00\x01\x08\x00\x01\x02\x00"),  # a failure of no task
         hostile(8, 0, 0, rest=b"\x00\x01\x07\x01\x01\x02\x00"),  # two attempts, and one is told
-        hostile(8, 0, 0, rest=b"\x00\x00", version=5),
+        hostile(8, 0, 0, rest=b"\x00\x01\x07\x00\x01\x02\x03"),  # a cause that there is not
+        hostile(8, 0, 0, rest=b"\x00\x00", version=6),
         hostile(8, 0, 0, rest=b"\x00\x00\x00"),  # one byte too many
     ],
 )
@@ -338,7 +342,13 @@ def test_the_hostile_frame_is_otherwise_sound() -> None:
     made = Frontier.decode(good, 8)
     assert list(made.done()) == [0, 1]
     assert [made.winner(TaskId(task)) for task in (0, 1)] == [Attempt(1, 2), Attempt(1, 3)]
-    assert (made.failures(TaskId(7)), made.crashes(TaskId(7))) == (2, 1)
+    assert (made.failures(TaskId(7)), made.failures(TaskId(7), Cause.FAILED)) == (2, 1)
+
+
+def test_a_frontier_that_knew_two_causes_is_read_as_it_is() -> None:
+    rest = b"\x00\x01\x07\x01\x01\x01\x00\x01\x02\x01"
+    made = Frontier.decode(hostile(8, 0, 0, rest=rest, version=4), 8)
+    assert (made.failures(TaskId(7)), made.failures(TaskId(7), Cause.FAILED)) == (2, 1)
 
 
 @pytest.mark.parametrize(("version", "facts"), [(2, b"\x02"), (3, b"\x02\x01\x01\x02")])

@@ -8,6 +8,7 @@ hear of the child first) is parked until they are.
 from collections import deque
 from collections.abc import Iterable
 
+from nanoboost.frontier import Cause
 from nanoboost.ids import AttemptKey, NodeId, TaskId
 from nanoboost.master.agents import Run
 from nanoboost.master.closing import Closing
@@ -15,8 +16,16 @@ from nanoboost.master.jobs import Job, Past
 from nanoboost.master.reign import Reign
 from nanoboost.wire.messages import NODE_DIED, Acknowledge, JobState, Outcome, TaskDone
 
-CRASHES_FORGIVEN = 3
-"""A process that died may be the machine's fault: so much more often than failures."""
+CAUSES = {
+    Outcome.FAILED: Cause.FAILED,
+    Outcome.CRASHED: Cause.CRASHED,
+    Outcome.LOST: Cause.LOST,
+}
+FORGIVEN = {Cause.FAILED: 0, Cause.CRASHED: 3, Cause.LOST: 8}
+"""So many failures of a cause, and of those before it, are forgiven beyond a task's retries.  A
+process may die by its machine's fault.  A node dies with all that runs there, and one after the
+other when a site is in trouble, innocent tasks with them; but each task that is poison may take as
+many nodes along."""
 ERROR_MAX, TAIL_MAX = 500, 4000
 """Of an error and of a log so many characters are kept: twenty must fit in one report."""
 
@@ -163,15 +172,11 @@ class Results:
     ) -> None:
         task = key.task
         job.failures.append((task, key.attempt))
-        count = job.frontier.fail(task, key.attempt, is_crash=outcome.is_crash)
-        retries = job.plan_scheduler.plan.class_of(task).retries
-        if outcome is Outcome.CRASHED:
+        cause = CAUSES[outcome]
+        count = job.frontier.fail(task, key.attempt, cause)
+        if cause is Cause.CRASHED:
             self._reign.agents.crashed(now, node, key)
-        if outcome.is_crash:
-            is_over = count > retries + CRASHES_FORGIVEN
-        else:
-            is_over = count - job.frontier.crashes(task) > retries
-        if is_over:
+        if count > job.plan_scheduler.plan.class_of(task).retries + FORGIVEN[cause]:
             name = job.plan_scheduler.plan.name(task)
             self._closing.move(job, JobState.FAILED, f"{name} failed: {error}")
 

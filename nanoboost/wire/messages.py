@@ -125,14 +125,9 @@ class Outcome(enum.Enum):
     """Its node's process ended while it ran; the task may be why."""
 
     @property
-    def is_crash(self) -> bool:
-        """Whether it may be the machine's fault, and is forgiven more often."""
-        return self in (Outcome.CRASHED, Outcome.LOST)
-
-    @property
     def is_failure(self) -> bool:
         """Whether it counts against the task."""
-        return self is Outcome.FAILED or self.is_crash
+        return self in (Outcome.FAILED, Outcome.CRASHED, Outcome.LOST)
 
 
 NODE_DIED = "its node's process ended while it ran"

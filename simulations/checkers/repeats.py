@@ -13,11 +13,12 @@ from nanoboost.ids import TaskId
 from nanoboost.plan import Plan
 from nanoboost.wire.messages import Outcome
 from simulations.checkers.judge import Broken
-from simulations.checkers.tasks import CRASHES_MAX
+from simulations.checkers.tasks import CRASHES_MAX, LOSSES_MAX
 from simulations.kernel.journal import Record
 
 Task = tuple[str, TaskId]
-DONE, FAILED, LOST = Outcome.DONE.name, Outcome.FAILED.name, Outcome.LOST.name
+DONE, LOST = Outcome.DONE.name, Outcome.LOST.name
+FAILED, CRASHED = Outcome.FAILED.name, Outcome.CRASHED.name
 
 
 @define
@@ -44,7 +45,9 @@ class SaidTwiceCountsOnce:
     """The term in which its master said so."""
     _executed: Counter[Task] = field(factory=Counter, init=False)
     _failed: dict[Task, dict[str, None]] = field(factory=dict, init=False)
-    """The attempts whose agents say that they have failed."""
+    """The attempts whose agents say that they have failed,"""
+    _crashed: dict[Task, dict[str, None]] = field(factory=dict, init=False)
+    """or failed or crashed."""
 
     def saw(self, record: Record) -> None:
         """Look at what masters say, and at which attempts have failed."""
@@ -54,9 +57,11 @@ class SaidTwiceCountsOnce:
             reign = self._reigns.get(record.node)
             if reign is not None and reign.term:
                 self._judge(reign, record, (record["job"], TaskId(record["task"])))
-        elif record.event == "ended" and record["outcome"] == FAILED:
+        elif record.event == "ended" and record["outcome"] in (FAILED, CRASHED):
             task = (record["job"], TaskId(record["task"]))
-            self._failed.setdefault(task, {})[record["attempt"]] = None
+            self._crashed.setdefault(task, {})[record["attempt"]] = None
+            if record["outcome"] == FAILED:
+                self._failed.setdefault(task, {})[record["attempt"]] = None
         elif record.event == "job" and record["state"] == "failed":
             self._fails(record["job"])
 
@@ -83,15 +88,18 @@ class SaidTwiceCountsOnce:
             reign.won[task] = attempt
 
     def _fails(self, job: str) -> None:
-        """A crash is not always the task's own fault, so it is forgiven more often; which attempts
-        died with their node nobody may have seen, so all that were executed are counted there."""
+        """A crash is not always the task's own fault, so it is forgiven more often, and the death
+        of a node still more; which attempts died with their node nobody may have seen, so all that
+        were executed are counted there."""
         plan = self.jobs[job]
         tasks = [task for name, task in self._executed if name == job]
         for task in tasks:
             retries = plan.class_of(task).retries
             if len(self._failed.get((job, task), ())) > retries:
                 return
-            if self._executed[job, task] > retries + CRASHES_MAX:
+            if len(self._crashed.get((job, task), ())) > retries + CRASHES_MAX:
+                return
+            if self._executed[job, task] > retries + LOSSES_MAX:
                 return
         raise Broken(f"job {job} failed, and none of its tasks has failed often enough")
 

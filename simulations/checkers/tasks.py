@@ -14,6 +14,8 @@ from simulations.kernel.journal import Record
 
 CRASHES_MAX = 3
 """So many crashes a task is forgiven beyond its retries."""
+LOSSES_MAX = 8
+"""And so many where its node died."""
 
 
 @define(eq=False)

@@ -3,7 +3,7 @@
 from typing import Any
 
 from nanoboost.core import Woke
-from nanoboost.frontier import Frontier
+from nanoboost.frontier import Cause, Frontier
 from nanoboost.ids import JobId, TaskId
 from nanoboost.master.agents import Agents
 from nanoboost.master.events import (
@@ -16,6 +16,7 @@ from nanoboost.master.events import (
     RecordCommitted,
     Send,
 )
+from nanoboost.master.results import CAUSES, FORGIVEN
 from nanoboost.wire.messages import (
     NODE_DIED,
     Acknowledge,
@@ -82,7 +83,7 @@ def after(*failures: tuple[int, Outcome]) -> Bench:
     retries)."""
     before = Frontier.empty(2)
     for n, outcome in failures:
-        before.fail(TaskId(0), key(0, n=n).attempt, is_crash=outcome is Outcome.CRASHED)
+        before.fail(TaskId(0), key(0, n=n).attempt, CAUSES[outcome])
     bench = Bench()
     bench.poke(MastershipChanged(4, True))
     entry = JobEntry(submitted(2), JobState.RUNNING, "", before.encode())
@@ -143,10 +144,21 @@ def test_what_was_lost_with_the_masters_own_node_is_counted_once_that_is_back() 
     for each in lost:
         bench.done(each, who=OTHER, outcome=Outcome.LOST, error=NODE_DIED)
     assert not bench.report().note, "and gets work again, for want of another"
-    for n in (1, 2):
+    last = FORGIVEN[Cause.LOST]
+    for n in range(1, last):
         bench.done(key(0, n=n), who=OTHER, outcome=Outcome.LOST, error=NODE_DIED)
         assert not has_ended(bench.done(lost[0], who=OTHER, outcome=Outcome.LOST)), "told again"
-    assert has_ended(bench.done(key(0, n=3), who=OTHER, outcome=Outcome.LOST, error=NODE_DIED))
+    assert has_ended(bench.done(key(0, n=last), who=OTHER, outcome=Outcome.LOST, error=NODE_DIED))
+
+
+def test_a_process_that_dies_is_judged_without_the_nodes_that_have_died() -> None:
+    """A storm of dying nodes leaves a task as many crashes of its own as it had before."""
+    bench = after(*[(n, Outcome.LOST) for n in range(1, 9)])
+    bench.hello(4)
+    for n in range(1, 6):
+        effects = bench.done(key(0, term=4, n=n), outcome=Outcome.CRASHED, error="signal 11")
+        assert not has_ended(effects)
+    assert has_ended(bench.done(key(0, term=4, n=6), outcome=Outcome.CRASHED, error="signal 11"))
 
 
 def test_an_unfit_node_is_avoided_and_named() -> None:

@@ -113,6 +113,11 @@ def failed(*attempts: str) -> list[Record]:
     return [said("one", "ended", attempt=attempt, **facts) for attempt in attempts]
 
 
+def crashed(times: int) -> list[Record]:
+    facts = {"job": "j", "task": 3, "outcome": "CRASHED"}
+    return [said("one", "ended", attempt=f"1.{n + 1}", **facts) for n in range(times)]
+
+
 def executed(times: int) -> list[Record]:
     return [execute(1, n + 1) for n in range(times)]
 
@@ -136,7 +141,8 @@ ALLOWED: list[tuple[Callable[[], Checker], list[Record]]] = [
     (twice, [*WON[:2], done("one", "1.1", "CRASHED"), execute(1, 2), done("one", "1.2")]),
     (twice, [*WON[:2], done("one", "1.1", "LOST"), done("one", "1.1")]),  # a copy had said so
     (twice, [master("one", 1), *executed(3), *failed("1.1", "1.2", "1.3"), job("failed")]),
-    (twice, [master("one", 1), *executed(6), job("failed")]),  # all of them may have crashed
+    (twice, [master("one", 1), *executed(11), job("failed")]),  # all nodes may have died
+    (twice, [master("one", 1), *executed(6), *crashed(6), job("failed")]),
     (
         FailedDiskEndsTheNode,
         [FAILED, down("one"), later(said("one", "listening"), 2000)],
@@ -166,7 +172,8 @@ FORBIDDEN: list[tuple[Callable[[], Checker], list[Record]]] = [
     (twice, [*WON[:2], done("one", "1.1", "LOST"), done("one", "1.1", "LOST")]),
     (twice, [master("one", 1), *executed(2), *failed("1.1", "1.2"), job("failed")]),
     (twice, [master("one", 1), *executed(3), *failed("1.1", "1.2", "1.1"), job("failed")]),
-    (twice, [master("one", 1), *executed(5), job("failed")]),
+    (twice, [master("one", 1), *executed(10), job("failed")]),
+    (twice, [master("one", 1), *executed(6), *crashed(5), job("failed")]),
     (
         FailedDiskEndsTheNode,
         [FAILED, down("other"), later(said("other", "listening"), 2000)],
