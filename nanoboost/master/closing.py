@@ -1,8 +1,9 @@
 """A job's way from its last task to its end, and whatever the NAS must do for it.
 
-**A job's results are published only after the frontier that finishes it is committed; its leftovers
-are removed only after its end is, and when nothing of it may still be running.**  What the NAS
-cannot do is tried again, ever more slowly, and told meanwhile in the job's note.
+**A job's results are published only after the frontier that finishes it is committed, and not once
+it is cancelled; its leftovers are removed only after its end is committed, and when nothing of it
+may still be running.**  What the NAS cannot do is tried again, ever more slowly, and told meanwhile
+in the job's note.
 """
 
 from attrs import define
@@ -31,6 +32,8 @@ class _Due:
 
     due_at: float | None
     failures: int = 0
+    is_last: bool = False
+    """The job is cancelled if the NAS cannot do it this time."""
 
 
 class Closing:
@@ -65,6 +68,15 @@ class Closing:
             job.proposed = state
             self._reign.shut(job)
             self._reign.propose(JobEnded(job.name, state, reason))
+
+    def cancel(self, job: Job) -> None:
+        """Its user wants the job no more: it ends at once, but where the NAS is publishing its
+        results at this moment.  Then it is done if they get there, and cancelled if they cannot."""
+        publishing = self._chores.get((job.name, Chore.PUBLISH))
+        if publishing is not None and publishing.due_at is None:
+            publishing.is_last = True
+        else:
+            self.move(job, JobState.CANCELLED, "by request")
 
     def check(self, job: Job) -> None:
         """A frontier was committed: was it the last?"""
@@ -119,6 +131,10 @@ class Closing:
         due = self._chores.get((job.name, chore))
         if due is None or due.due_at is not None:
             return
+        if due.is_last:
+            del self._chores[job.name, chore]
+            self.cancel(job)
+            return
         due.failures += 1
         due.due_at = now + min(AGAIN_S_MAX, AGAIN_S_MIN * 2 ** min(due.failures - 1, 10))
         if not job.state.is_final:
@@ -135,8 +151,8 @@ class Closing:
             job = self._reign.jobs[name]
             if chore is Chore.CLEAN and self._reign.agents.occupies(name):
                 continue  # the end of its last attempt comes as an event
-            if chore is Chore.PUBLISH and job.scheduler is None:
-                continue  # the plan is being read
+            if chore is Chore.PUBLISH and (job.scheduler is None or job.proposed is not None):
+                continue  # the plan is being read, or the job is being cancelled
             due.due_at = None
             if chore is Chore.CLEAN:
                 self._reign.do(CleanJob(name))

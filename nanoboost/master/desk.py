@@ -19,7 +19,6 @@ from nanoboost.wire.messages import (
     Cancelled,
     FindTask,
     GetJob,
-    JobState,
     NotMaster,
     RequestRefused,
     Submit,
@@ -100,7 +99,7 @@ class Desk:
             self._answer(ticket, Cancelled(question.request, job.name, job.state.value))
         else:
             self._cancels.setdefault(job.name, []).append((ticket, question.request))
-            self._closing.move(job, JobState.CANCELLED, "by request")
+            self._closing.cancel(job)
 
     def _report(
         self, now: float, ticket: int, question: GetJob | FindTask | Salvage, job: Job

@@ -1,8 +1,9 @@
 """A majority that is in touch has a master, whatever happens to everybody else.
 
 **Looked at while faults go on**: no heal is waited for.  A majority (of both halves, while voters
-are being changed) is in touch if its machines have power, their nodes run, no wire between any two
-of them is cut or clogged, and their disks are as usual, for the whole time.
+are being changed) is in touch if its machines have power, their nodes run and have not been told to
+stop, no wire between any two of them is cut or clogged, and their disks are as usual, for the whole
+time.
 """
 
 from itertools import combinations
@@ -31,7 +32,7 @@ class MajorityHasMaster:
         """A majority without a master for too long, if there is one."""
         lab = self._lab
         voters = lab.voters
-        healthy = [name for name in voters if lab.is_well(name)]
+        healthy = [name for name in voters if lab.is_well(name) and not lab.lives[name].ends]
         now = lab.world.now
         before, self._since = self._since, {}
         if len(voters) < 2 or self._has_master(voters):

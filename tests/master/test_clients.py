@@ -2,15 +2,20 @@
 
 from typing import Any
 
+from nanoboost.core import Woke
 from nanoboost.ids import JobId
 from nanoboost.master.events import (
     Answer,
     Asked,
+    Chore,
+    ChoreDone,
+    ChoreFailed,
     CleanJob,
     FrontierRead,
     MastershipChanged,
     PlanRead,
     Propose,
+    PublishResults,
     ReadPlan,
     RecordCommitted,
     Send,
@@ -29,7 +34,7 @@ from nanoboost.wire.messages import (
     TaskFound,
 )
 from nanoboost.wire.records import JobEnded
-from tests.master.bench import CHAIN, JOB, ME, Bench, entry, key
+from tests.master.bench import CHAIN, JOB, ME, Bench, entry, key, takeover
 from tests.master.plans import CODE, DIGEST, plan
 
 
@@ -50,6 +55,52 @@ def test_a_job_is_cancelled_and_cleaned_when_nothing_of_it_runs() -> None:
         CleanJob(JOB),
     ]
     assert bench.poke(Asked(6, Cancel(1, JOB))) == [Answer(6, Cancelled(1, JOB, "cancelled"))]
+
+
+PUBLISHING = JobEnded(JOB, JobState.PUBLISHING, "")
+CANCELLED = JobEnded(JOB, JobState.CANCELLED, "by request")
+
+
+def publishes(effects: list[Any]) -> bool:
+    return any(isinstance(each, PublishResults) for each in effects)
+
+
+def test_nothing_is_published_of_a_job_that_is_being_cancelled() -> None:
+    """The end of its last task was committed first, and its state is not yet."""
+    bench = Bench()
+    bench.reign()
+    bench.run(plan([[]]))
+    (finished,) = [each for each in bench.done(key(0)) if isinstance(each, Propose)]
+    assert Propose(3, PUBLISHING) in bench.poke(RecordCommitted(3, finished.record))
+    assert bench.poke(Asked(4, Cancel(8, JOB))) == [Propose(3, CANCELLED)]
+    assert not publishes(bench.poke(RecordCommitted(3, PUBLISHING)))
+    effects = bench.poke(RecordCommitted(3, CANCELLED))
+    assert Answer(4, Cancelled(8, JOB, "cancelled")) in effects
+    assert not publishes(effects)
+
+
+def test_who_cancels_what_is_being_published_hears_how_that_went() -> None:
+    bench = takeover(entry(JobState.PUBLISHING, key(0), key(1)))
+    assert bench.poke(Asked(4, Cancel(8, JOB))) == []
+    done = JobEnded(JOB, JobState.DONE, "")
+    assert bench.poke(ChoreDone(JOB, Chore.PUBLISH)) == [Propose(4, done)]
+    assert Answer(4, Cancelled(8, JOB, "done")) in bench.poke(RecordCommitted(4, done))
+
+
+def test_what_cannot_be_published_can_be_cancelled() -> None:
+    bench = takeover(entry(JobState.PUBLISHING, key(0), key(1)))
+    assert bench.poke(Asked(4, Cancel(8, JOB))) == []
+    failed = ChoreFailed(JOB, Chore.PUBLISH, "No space left")
+    assert bench.poke(failed) == [Propose(4, CANCELLED)]
+    assert not publishes(bench.poke(Woke(), after=20))
+    assert Answer(4, Cancelled(8, JOB, "cancelled")) in bench.poke(RecordCommitted(4, CANCELLED))
+
+
+def test_what_is_to_be_published_again_later_is_cancelled_at_once() -> None:
+    bench = takeover(entry(JobState.PUBLISHING, key(0), key(1)))
+    bench.poke(ChoreFailed(JOB, Chore.PUBLISH, "No space left"))
+    assert bench.poke(Asked(4, Cancel(8, JOB))) == [Propose(4, CANCELLED)]
+    assert not publishes(bench.poke(Woke(), after=20))
 
 
 def test_what_makes_no_sense_is_refused_in_one_line() -> None:

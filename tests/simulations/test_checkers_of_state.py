@@ -49,6 +49,7 @@ class Props:
         self.lives: dict[str, Any] = {
             name: SimpleNamespace(
                 process=SimpleNamespace(number=1, reactor=SimpleNamespace(turns=0)),
+                ends=[],
                 node=SimpleNamespace(
                     gossip=SimpleNamespace(members=tuple(alive), digest=b"same"),
                     consensus=SimpleNamespace(
@@ -136,11 +137,17 @@ def test_a_burst_is_no_loop(props: Props) -> None:
 # --- L1, while faults go on ----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("outgoing", "is_wrong"), [((), True), (("n0",), False)])
+@pytest.mark.parametrize(
+    ("outgoing", "stopping", "is_wrong"),
+    [((), (), True), (("n0",), (), False), ((), ("n2",), False)],
+)
 def test_a_majority_that_could_elect_and_does_not_is_seen(
-    props: Props, outgoing: tuple[str, ...], *, is_wrong: bool
+    props: Props, outgoing: tuple[str, ...], stopping: tuple[str, ...], *, is_wrong: bool
 ) -> None:
-    """The one voter of before is away, and a change to three voters is under way in the logs."""
+    """The one voter of before is away, and a change to three voters may be under way in the logs,
+    or one of the others has been told to stop."""
+    for name in stopping:
+        props.lives[name].ends.append(str)
     halves = Configuration(tuple(IDS), tuple(ID[name] for name in outgoing))
     for name in ("n1", "n2"):
         props.raft.nodes[name].log.configurations[50] = halves
