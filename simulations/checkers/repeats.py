@@ -44,10 +44,8 @@ class SaidTwiceCountsOnce:
     _finished: dict[Task, int] = field(factory=dict, init=False)
     """The term in which its master said so."""
     _executed: Counter[Task] = field(factory=Counter, init=False)
-    _failed: dict[Task, dict[str, None]] = field(factory=dict, init=False)
-    """The attempts whose agents say that they have failed,"""
-    _crashed: dict[Task, dict[str, None]] = field(factory=dict, init=False)
-    """or failed or crashed."""
+    _failed: dict[Task, dict[str, str]] = field(factory=dict, init=False)
+    """The attempts whose agents say that they have failed or crashed, and which of the two."""
 
     def saw(self, record: Record) -> None:
         """Look at what masters say, and at which attempts have failed."""
@@ -59,9 +57,7 @@ class SaidTwiceCountsOnce:
                 self._judge(reign, record, (record["job"], TaskId(record["task"])))
         elif record.event == "ended" and record["outcome"] in (FAILED, CRASHED):
             task = (record["job"], TaskId(record["task"]))
-            self._crashed.setdefault(task, {})[record["attempt"]] = None
-            if record["outcome"] == FAILED:
-                self._failed.setdefault(task, {})[record["attempt"]] = None
+            self._failed.setdefault(task, {})[record["attempt"]] = record["outcome"]
         elif record.event == "job" and record["state"] == "failed":
             self._fails(record["job"])
 
@@ -95,9 +91,8 @@ class SaidTwiceCountsOnce:
         tasks = [task for name, task in self._executed if name == job]
         for task in tasks:
             retries = plan.class_of(task).retries
-            if len(self._failed.get((job, task), ())) > retries:
-                return
-            if len(self._crashed.get((job, task), ())) > retries + CRASHES_MAX:
+            outcomes = [*self._failed.get((job, task), {}).values()]
+            if outcomes.count(FAILED) > retries or len(outcomes) > retries + CRASHES_MAX:
                 return
             if self._executed[job, task] > retries + LOSSES_MAX:
                 return
